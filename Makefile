@@ -1,0 +1,77 @@
+# prewarmd: `make` prints what can be done.
+#
+# Every target sets itself up: a virtual environment in .venv with the versions of requirements.lock.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+# `make run WORKERS=2 SLOTS=16 CACHE=64MiB`
+WORKERS ?=
+SLOTS   ?=
+CACHE   ?=
+KILLS   ?= 200
+RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types contracts run status bench kill-stack conformance lock clean
+
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## Create .venv with the locked versions
+
+demo: $(STAMP) ## Warm 60 real media end to end, no credentials needed (ARGS=--json)
+	@$(BIN)/prewarmd demo $(ARGS)
+
+test: $(STAMP) ## Run every test (ARGS=tests/core to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: format-check lint types contracts test ## Everything CI asks for: format, lint, types, contracts, tests
+
+format: $(STAMP) ## Rewrite the code in the house format
+	@$(BIN)/ruff check --quiet --fix-only --select I,RUF100,UP .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: format-check
+format-check: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+
+lint: $(STAMP) ## Lint
+	@$(BIN)/ruff check --quiet .
+
+types: $(STAMP) ## Strict types
+	@$(BIN)/mypy
+
+contracts: $(STAMP) ## Which package may import which
+	@$(BIN)/lint-imports --no-logo > $(VENV)/.contracts 2>&1 || { cat $(VENV)/.contracts; exit 1; }
+
+run: $(STAMP) ## Run a sandbox and a daemon on it (WORKERS= SLOTS= CACHE=)
+	@$(RUN_ENV) $(BIN)/prewarmd sandbox --run $(ARGS)
+
+status: $(STAMP) ## Show the daemon of `make run`
+	@$(BIN)/prewarmd status --sandbox $(ARGS)
+
+bench: $(STAMP) ## Measure (bench/*.py)
+	@$(BIN)/python -m bench $(ARGS)
+
+kill-stack: $(STAMP) ## kill -9 a working daemon at random (KILLS=200)
+	@$(BIN)/python -m tests.kill_stack --kills $(KILLS) $(ARGS)
+
+conformance: $(STAMP) ## Foreign Bot API clients against the sandbox, each in an environment of its own
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+lock: $(STAMP) ## Re-resolve requirements.lock (needs uv)
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --extra postgres \
+		--no-emit-package prewarmd --no-header -q --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment and all caches
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
