@@ -1,0 +1,74 @@
+"""Every way in which work on a job goes wrong, as one table of data.
+
+A child reports a code and never decides; the engine looks the code up here. A job's `error.code`
+is always a key of this table. Facts about Telegram's answers: the Bot API error catalogue
+(design paper telegram.md, section 5); about R2's: its error-code page.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Remedy(StrEnum):
+    """What the engine does about a fault."""
+
+    GIVE_UP = "give_up"
+    """It will never succeed: the job fails at once."""
+    RETRY = "retry"
+    """Surely not sent: charge an attempt and wait with back-off."""
+    RETRY_LATE = "retry_late"
+    """Maybe sent: charge an attempt, mark it, and wait longer before it is tried again."""
+    RELEASE = "release"
+    """Not the job's doing: back to the queue, uncharged."""
+    PAUSE_CHAT = "pause_chat"
+    """A rate limit: its lane waits for `retry_after_s`, the job is released."""
+    CLOSE_CHAT = "close_chat"
+    """The warm-up chat refuses us: close the lane, look again later, the job is released."""
+    CLOSE_BOT = "close_bot"
+    """The bot's token is refused: close the bot, look again later, the job is released."""
+    CLOSE_BUCKET = "close_bucket"
+    """The bucket refuses us: close it, probe later, the job is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One code: what it means to a person and what is done about it."""
+
+    remedy: Remedy
+    meaning: str
+
+
+FAULTS: dict[str, Fault] = {
+    # The object.
+    "NoSuchKey": Fault(Remedy.GIVE_UP, "the bucket holds no such object"),
+    "Sha256Mismatch": Fault(Remedy.GIVE_UP, "the object's bytes are not the promised ones"),
+    "TooLarge": Fault(Remedy.GIVE_UP, "larger than Telegram, or the cache, takes"),
+    "EmptyObject": Fault(Remedy.GIVE_UP, "the object has no bytes; Telegram refuses empty files"),
+    # The store.
+    "BadCredentials": Fault(Remedy.CLOSE_BUCKET, "the store refuses our credentials"),
+    "NoSuchBucket": Fault(Remedy.CLOSE_BUCKET, "the store has no such bucket"),
+    "StoreUnreachable": Fault(Remedy.CLOSE_BUCKET, "the store cannot be reached"),
+    "StoreError": Fault(Remedy.RETRY, "the store answered with an error of its own"),
+    "StoreTimeout": Fault(Remedy.RETRY, "the store went silent"),
+    "ShortBody": Fault(Remedy.RETRY, "the download ended before all bytes had come"),
+    "ObjectChanged": Fault(Remedy.RELEASE, "the object changed while it was read"),
+    # Telegram.
+    "TooManyRequests": Fault(Remedy.PAUSE_CHAT, "Telegram asks for a pause"),
+    "ChatRefused": Fault(Remedy.CLOSE_CHAT, "the bot may not post to its warm-up chat"),
+    "ChatNotFound": Fault(Remedy.CLOSE_CHAT, "the warm-up chat does not exist for this bot"),
+    "ChatMigrated": Fault(Remedy.CLOSE_CHAT, "the warm-up chat has moved to another id"),
+    "Unauthorized": Fault(Remedy.CLOSE_BOT, "Telegram refuses the bot's token"),
+    "MediaRefused": Fault(Remedy.GIVE_UP, "Telegram refuses this media"),
+    "RequestRefused": Fault(Remedy.GIVE_UP, "Telegram refuses the request"),
+    "TelegramUnreachable": Fault(Remedy.RETRY, "Telegram cannot be reached"),
+    "UploadCut": Fault(Remedy.RETRY, "the connection broke before the last byte was sent"),
+    "TelegramError": Fault(Remedy.RETRY_LATE, "Telegram answered with an error of its own"),
+    "NoAnswer": Fault(Remedy.RETRY_LATE, "sent in full, but no answer came"),
+    "BadAnswer": Fault(Remedy.RETRY_LATE, "sent in full, but the answer cannot be read"),
+    "NoFileId": Fault(Remedy.GIVE_UP, "Telegram's answer bears no file_id"),
+    # Ours.
+    "ChildDied": Fault(Remedy.RELEASE, "its process died before the last byte was sent"),
+    "MaybeSent": Fault(Remedy.RETRY_LATE, "its process died after the last byte was sent"),
+    "Stopped": Fault(Remedy.RELEASE, "the daemon was stopped"),
+    "Bug": Fault(Remedy.RETRY, "a fault in prewarmd itself; the log has the trace"),
+}

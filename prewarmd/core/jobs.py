@@ -1,0 +1,182 @@
+"""A job: one object of the store that one bot is to know under one kind.
+
+Six durable states, and one table of what may follow what. `advance` is the only way from one
+state to the next; an event that a state does not know raises and changes nothing. Stages finer
+than these (fetching, uploading) are not durable: they live on the job board (`core.stage`) and in
+the engine's memory.
+
+At-least-once is stated, not hidden: a crash between Telegram's answer and our commit uploads
+twice, into a warm-up chat, and is counted.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+JobId = NewType("JobId", int)
+"""The store's row id; `public_id` is how it is spoken of outside."""
+
+
+class Kind(StrEnum):
+    """What a media is to Telegram; it decides the method, and binds the file_id (telegram.md 1)."""
+
+    PHOTO = "photo"
+    VIDEO = "video"
+    DOCUMENT = "document"
+    AUDIO = "audio"
+
+
+class JobState(StrEnum):
+    """The durable states; the words are the same in SQL, JSON, metrics and logs."""
+
+    QUEUED = "queued"
+    """Acknowledged; will run when its turn comes."""
+    RUNNING = "running"
+    """With a child. Found so at a start, the supervisor died: see `JobEvent.ORPHANED`."""
+    WAITING = "waiting"
+    """Will be queued again at `not_before`."""
+    READY = "ready"
+    """The catalogue holds its file_id, committed."""
+    FAILED = "failed"
+    """Given up, with an error that names the reason. `retry` queues it again."""
+    CANCELLED = "cancelled"
+    """Taken back by a client before an upload began."""
+
+
+UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.WAITING})
+FINISHED = frozenset(JobState) - UNFINISHED
+
+
+class JobEvent(StrEnum):
+    """What can happen to a job."""
+
+    STARTED = "started"
+    """Handed to a child."""
+    COMPLETED = "completed"
+    """Its file_id is known: by its own upload, or because the content was ready already."""
+    FAILED = "failed"
+    SNOOZED = "snoozed"
+    """Must wait until a time; whether that charged an attempt is not this table's business."""
+    RELEASED = "released"
+    """Back in the queue, uncharged: nothing was wrong with the job."""
+    WOKEN = "woken"
+    """Its `not_before` has passed, or somebody asked for it now."""
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    """A person wants a finished job tried again."""
+    ORPHANED = "orphaned"
+    """Found `running` at a start: its supervisor died, the upload may have arrived."""
+
+
+TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {
+    JobState.QUEUED: {
+        JobEvent.STARTED: JobState.RUNNING,
+        JobEvent.COMPLETED: JobState.READY,
+        JobEvent.FAILED: JobState.FAILED,
+        JobEvent.SNOOZED: JobState.WAITING,
+        JobEvent.RELEASED: JobState.QUEUED,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+    },
+    JobState.RUNNING: {
+        JobEvent.COMPLETED: JobState.READY,
+        JobEvent.FAILED: JobState.FAILED,
+        JobEvent.SNOOZED: JobState.WAITING,
+        JobEvent.RELEASED: JobState.QUEUED,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+        JobEvent.ORPHANED: JobState.QUEUED,
+    },
+    JobState.WAITING: {
+        JobEvent.WOKEN: JobState.QUEUED,
+        JobEvent.COMPLETED: JobState.READY,
+        JobEvent.FAILED: JobState.FAILED,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+    },
+    JobState.READY: {},
+    JobState.FAILED: {JobEvent.RETRIED: JobState.QUEUED},
+    JobState.CANCELLED: {JobEvent.RETRIED: JobState.QUEUED},
+}
+
+
+class IllegalTransitionError(Exception):
+    """An event that the state does not know: a bug, and nothing was changed."""
+
+
+def advance(state: JobState, event: JobEvent) -> JobState:
+    """What `state` becomes when `event` happens; raises IllegalTransitionError naming both."""
+    after = TRANSITIONS[state].get(event)
+    if after is None:
+        raise IllegalTransitionError(f"a {state} job cannot be {event}")
+    return after
+
+
+def states_before(event: JobEvent) -> frozenset[JobState]:
+    """The states in which `event` may happen: a store write's precondition."""
+    return frozenset(state for state, row in TRANSITIONS.items() if event in row)
+
+
+class Phase(StrEnum):
+    """Where the engine has a job: finer than its state, in memory only."""
+
+    QUEUED = "queued"
+    """In its bot's ready queue."""
+    SLEEPING = "sleeping"
+    """Waiting for `not_before`."""
+    FETCHING = "fetching"
+    """Waits for a flight: a GET that brings its object into the arena."""
+    RECALLING = "recalling"
+    """Its content became known; the catalogue is being asked whether it is ready already."""
+    JOINED = "joined"
+    """Another job of the same (bot, content, kind) is ahead; shares its outcome."""
+    LOADED = "loaded"
+    """Bytes pinned in the arena; waits for its bot's lane."""
+    UPLOADING = "uploading"
+    """With a child, on its way to Telegram."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An unfinished job as the engine holds it. Times are the engine's monotonic seconds."""
+
+    id: JobId
+    bot: str
+    bucket: str
+    key: str
+    kind: Kind
+    created: float
+    priority: int | None = None
+    """0..255, replaces the score; larger first."""
+    sha256: str | None = None
+    """The content, once known: claimed by the client, carried by the key, or hashed."""
+    claimed: bool = False
+    """`sha256` was promised before any byte was seen, so a fetch must verify it."""
+    size_bytes: int | None = None
+    etag: str | None = None
+    """The ETag under which this key was last seen, for a conditional request."""
+    etag_sha256: str | None = None
+    """The content seen then."""
+    attempt: int = 0
+    """Charged attempts so far."""
+    maybe_sent: bool = False
+    """An upload of it may have arrived unanswered."""
+    not_before: float = 0.0
+    state: JobState = JobState.QUEUED
+    phase: Phase = Phase.QUEUED
+    level: int = 0
+    """Where it stands in its bot's ready queue."""
+
+    def happen(self, event: JobEvent) -> None:
+        """Move to the state that follows; the only place that assigns `state`."""
+        self.state = advance(self.state, event)
+
+
+def public_id(job: JobId) -> str:
+    """The opaque text by which clients know a job."""
+    return f"j{job:08x}"
+
+
+def parse_public_id(text: str) -> JobId | None:
+    """The job meant by `text`, or None when it is no id of ours."""
+    digits = text[1:]
+    if text[:1] != "j" or not 8 <= len(digits) <= 16 or digits.strip("0123456789abcdef"):
+        return None
+    return JobId(int(digits, 16))

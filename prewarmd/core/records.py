@@ -1,0 +1,104 @@
+"""What the engine wants written down, in a job's own words. One turn's records are one commit.
+
+Each record carries its precondition by meaning: the store applies it only where the job's state
+allows the event (`jobs.states_before`), so a record that comes late changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from prewarmd.core.jobs import JobId
+
+
+@dataclass(slots=True)
+class Start:
+    """queued -> running, handed to a child under this attempt number."""
+
+    job: JobId
+    attempt: int
+
+
+@dataclass(slots=True)
+class Complete:
+    """-> ready, by an upload of its own: the catalogue gets its row in the same commit."""
+
+    job: JobId
+    bot: str
+    sha256: str
+    kind: str
+    actual_kind: str
+    size_bytes: int
+    file_id: str
+    file_unique_id: str
+    chat_id: int
+    message_id: int
+    duplicates: int = 0
+    """1 when an earlier attempt may have arrived too."""
+
+
+@dataclass(slots=True)
+class Join:
+    """-> ready without an upload of its own: the catalogue holds (bot, sha256, kind) already."""
+
+    job: JobId
+    bot: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Fail:
+    """-> failed, with a code of `faults.FAULTS`."""
+
+    job: JobId
+    code: str
+    detail: str
+    attempt: int
+
+
+@dataclass(slots=True)
+class Snooze:
+    """-> waiting until `not_before` (engine time; the shell turns it into wall time)."""
+
+    job: JobId
+    not_before: float
+    code: str
+    detail: str
+    attempt: int
+    maybe_sent: bool
+
+
+@dataclass(slots=True)
+class Wake:
+    """waiting -> queued."""
+
+    job: JobId
+
+
+@dataclass(slots=True)
+class Release:
+    """-> queued, uncharged; `code` "" when there is nothing to tell."""
+
+    job: JobId
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Cancel:
+    """-> cancelled."""
+
+    job: JobId
+
+
+@dataclass(slots=True)
+class See:
+    """The object under (bucket, key) has this ETag and content, as the store said just now."""
+
+    bucket: str
+    key: str
+    etag: str
+    sha256: str
+    size_bytes: int
+
+
+Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See

@@ -1,0 +1,111 @@
+"""What a child answers. Past tense: each has happened. The engine takes them as events."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Opened:
+    """A fetch's head is in and it needs an extent of `size_bytes`."""
+
+    task: int
+    size_bytes: int
+    etag: str
+
+
+@dataclass(slots=True)
+class Fetched:
+    """All bytes are in the extent; length and hash were verified."""
+
+    task: int
+    size_bytes: int
+    sha256: str
+    etag: str
+
+
+@dataclass(slots=True)
+class Unchanged:
+    """The store says the object is still the one with the ETag we asked about."""
+
+    task: int
+
+
+@dataclass(slots=True)
+class FetchFailed:
+    """`code` is a key of `core.faults.FAULTS`, `detail` a line for a person."""
+
+    task: int
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Uploaded:
+    """Telegram's answer bears a file_id. `actual_kind` is the key it was found under."""
+
+    task: int
+    file_id: str
+    file_unique_id: str
+    actual_kind: str
+    message_id: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class UploadFailed:
+    """`retry_after_s` 0 when Telegram named none."""
+
+    task: int
+    code: str
+    detail: str
+    retry_after_s: float
+    migrated_to: int
+    """The chat's new id, else 0."""
+
+
+@dataclass(slots=True)
+class Listed:
+    """One page; `objects` are (key, size, etag), `after` is "" when there is no more."""
+
+    task: int
+    objects: list[tuple[str, int, str]]
+    after: str
+
+
+@dataclass(slots=True)
+class ListFailed:
+    """A page could not be had; `code` as in `FetchFailed`."""
+
+    task: int
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ChatKnown:
+    """getChat answered: `kind` is private, group, supergroup or channel."""
+
+    task: int
+    kind: str
+
+
+@dataclass(slots=True)
+class ChatUnknown:
+    """getChat was refused or not answered; `code` is a key of FAULTS."""
+
+    task: int
+    code: str
+    detail: str
+
+
+Report = (
+    Opened
+    | Fetched
+    | Unchanged
+    | FetchFailed
+    | Uploaded
+    | UploadFailed
+    | Listed
+    | ListFailed
+    | ChatKnown
+    | ChatUnknown
+)

@@ -1,0 +1,85 @@
+"""What a child can be asked to do. Being sent a verb *is* the permission: a child has no policy.
+
+These are both the engine's commands and, encoded by `messages`, what goes over the pipe. `task` is
+a number the engine never uses twice, so an answer to an older attempt cannot be mistaken. `row` is
+the job-board row the child writes to while it works.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Fetch:
+    """GET an object into the arena.
+
+    With `offset` -1 the size is not known: answer `Opened` once the head is in, and hold the body
+    until `Into` or `Drop` comes. A size that differs from `size_bytes` is answered by `Opened` too.
+    """
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bucket: str
+    key: str
+    offset: int
+    size_bytes: int
+    """-1: unknown."""
+    etag: str
+    """If-None-Match; "" for none. A 304 is answered by `Unchanged`."""
+    sha256: str
+    """What the bytes must hash to; "" when nobody knows yet."""
+
+
+@dataclass(slots=True)
+class Into:
+    """Memory for a fetch that was opened: its body goes to this extent."""
+
+    task: int
+    offset: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Drop:
+    """Give a fetch up: close its connection, answer nothing."""
+
+    task: int
+
+
+@dataclass(slots=True)
+class Upload:
+    """Send the extent to a chat; the answer is `Uploaded` or `UploadFailed`."""
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bot: str
+    chat_id: int
+    kind: str
+    offset: int
+    size_bytes: int
+    file_name: str
+
+
+@dataclass(slots=True)
+class List:
+    """List one page of a bucket, keys after `after`; the answer is `Listed` or `ListFailed`."""
+
+    task: int
+    bucket: str
+    prefix: str
+    after: str
+
+
+@dataclass(slots=True)
+class AskChat:
+    """Ask what kind a chat is; the answer is `ChatKnown` or `ChatUnknown`."""
+
+    task: int
+    bot: str
+    chat_id: int
+
+
+Verb = Fetch | Into | Drop | Upload | List | AskChat
