@@ -69,6 +69,7 @@ FAULTS: dict[str, Fault] = {
     # Ours.
     "ChildDied": Fault(Remedy.RELEASE, "its process died before the last byte was sent"),
     "MaybeSent": Fault(Remedy.RETRY_LATE, "its process died after the last byte was sent"),
+    "NoMemory": Fault(Remedy.RETRY, "the system gave no memory for the download"),
     "Stopped": Fault(Remedy.RELEASE, "the daemon was stopped"),
     "Bug": Fault(Remedy.RETRY, "a fault in prewarmd itself; the log has the trace"),
 }

@@ -33,6 +33,8 @@ class Complete:
     message_id: int
     duplicates: int = 0
     """1 when an earlier attempt may have arrived too."""
+    waited_s: float = 0.0
+    """From its enqueueing to now; for telemetry."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Join:
     bot: str
     sha256: str
     size_bytes: int
+    waited_s: float = 0.0
 
 
 @dataclass(slots=True)

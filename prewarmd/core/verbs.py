@@ -42,7 +42,8 @@ class Into:
 
 @dataclass(slots=True)
 class Drop:
-    """Give a fetch up: close its connection, answer nothing."""
+    """Give a fetch up: close its connection, then answer `FetchFailed` with code Stopped, so that
+    its slot and memory are known to be free."""
 
     task: int
 
