@@ -69,9 +69,10 @@ class Children:
         """The ready child with most slots free; None when there is none. O(children)."""
         best = None
         for child in self.all:
-            if child.state is ChildState.READY and child.rows:
-                if best is None or len(child.rows) > len(best.rows):
-                    best = child
+            if child.state is not ChildState.READY or not child.rows:
+                continue
+            if best is None or len(child.rows) > len(best.rows):
+                best = child
         return best
 
     def begin(self, child: Child, task: int) -> int:

@@ -107,10 +107,12 @@ class ChildExited:
 
 @dataclass(slots=True)
 class MemoryRefused:
-    """The system did not back an extent; nothing was sent to the child."""
+    """The system did not back the extent of a Fetch or an Into, which was not sent. `told` says
+    that the child knows the task already (it was an Into)."""
 
     task: int
     detail: str
+    told: bool
 
 
 @dataclass(slots=True)
