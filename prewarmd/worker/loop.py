@@ -1,0 +1,229 @@
+"""A child's loop: verbs in, reports out. It holds no policy: being sent a verb is the permission.
+
+Each verb is a task for now, behind the same verbs that the lean data plane will serve. The loop
+beats by itself, so that a blocked loop is seen by its silence. When the pipe ends, the child ends:
+its supervisor is gone, or wants it gone.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Coroutine
+from typing import Any
+
+from prewarmd.core import reports, verbs
+from prewarmd.core.jobs import Kind
+from prewarmd.core.stage import Stage
+from prewarmd.ipc.arena import Arena
+from prewarmd.ipc.board import Board, Row
+from prewarmd.ipc.channel import Channel
+from prewarmd.messages import PROTOCOL, Beat, Drain, FromChild, Hello, Note, decode, encode
+from prewarmd.worker.answers import Accepted, Refused
+from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
+from prewarmd.worker.spec import ChildSpec
+from prewarmd.worker.telegram import Telegram
+
+BEAT_S = 1.0
+
+
+class Worker:
+    """One child at work."""
+
+    def __init__(self, spec: ChildSpec, arena: Arena, board: Board) -> None:
+        self._spec = spec
+        self._arena = arena
+        self._board = board
+        self._store = ObjectStore(spec.store)
+        self._telegram = Telegram(spec.telegram, spec.tokens)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._extents: dict[int, asyncio.Future[verbs.Into]] = {}
+        self._stop = asyncio.Event()
+        self._draining = False
+        self._channel: Channel | None = None
+
+    async def run(self, conn: Any, pid: int) -> None:
+        """Serve until the pipe ends or a Drain is done."""
+        async with self._store, self._telegram:
+            self._channel = await Channel.adopt(
+                conn, on_batch=self._received, on_closed=lambda _: self._stop.set()
+            )
+            self._say(Hello(PROTOCOL, self._spec.index, pid))
+            beat = asyncio.ensure_future(self._beat())
+            await self._stop.wait()
+            beat.cancel()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._channel.flushed()
+            self._channel.close()
+            await self._channel.wait_closed()
+
+    def drain(self) -> None:
+        """Finish what is in flight, then stop."""
+        self._draining = True
+        if not self._tasks:
+            self._stop.set()
+
+    def _say(self, message: FromChild) -> None:
+        assert self._channel is not None
+        self._channel.send(encode(message))
+
+    async def _beat(self) -> None:
+        number = 0
+        while True:
+            due = time.monotonic() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            number += 1
+            self._say(Beat(number, round(time.monotonic() - due, 4)))
+
+    def _received(self, batch: list[list[Any]]) -> None:
+        for array in batch:
+            match decode(array):
+                case verbs.Fetch() as verb:
+                    self._begin(verb.task, self._fetch(verb))
+                case verbs.Upload() as verb:
+                    self._begin(verb.task, self._upload(verb))
+                case verbs.Into() as verb:
+                    waiting = self._extents.get(verb.task)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(verb)
+                case verbs.Drop(task):
+                    self._drop(task)
+                case verbs.List() as verb:
+                    self._begin(verb.task, self._list(verb))
+                case verbs.AskChat() as verb:
+                    self._begin(verb.task, self._ask_chat(verb))
+                case Drain():
+                    self.drain()
+                case other:
+                    raise AssertionError(f"{type(other).__name__} is not for a child")
+
+    def _begin(self, task: int, work: Coroutine[Any, Any, None]) -> None:
+        running = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = running
+        running.add_done_callback(lambda _: self._ended(task))
+
+    def _ended(self, task: int) -> None:
+        del self._tasks[task]
+        self._extents.pop(task, None)
+        if self._draining and not self._tasks:
+            self._stop.set()
+
+    def _drop(self, task: int) -> None:
+        """A dropped fetch answers, so that its slot and memory are known to be free."""
+        running = self._tasks.get(task)
+        if running is not None:
+            running.cancel()
+
+    def _bug(self, error: Exception) -> str:
+        """The trace goes to the log: frames only, because the text may hold anything."""
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+        self._say(Note("error", "child.bug", {"type": type(error).__name__, "frames": where}))
+        return f"{type(error).__name__} at {where[-1] if where else '?'}"
+
+    # -- fetch -----------------------------------------------------------------------------------
+
+    async def _fetch(self, verb: verbs.Fetch) -> None:
+        row = self._board.row(verb.row)
+        now_ns = time.monotonic_ns()
+        total = max(0, verb.size_bytes)
+        row.begin(verb.task, verb.job, verb.attempt, Stage.FETCHING, total, now_ns)
+        report: reports.Report
+        try:
+            report = await self._fetched(verb, row)
+        except UnchangedError:
+            report = reports.Unchanged(verb.task)
+        except ObjectError as error:
+            report = reports.FetchFailed(verb.task, error.code, error.detail)
+        except asyncio.CancelledError:
+            report = reports.FetchFailed(verb.task, "Stopped", "the fetch was given up")
+        except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
+            report = reports.FetchFailed(verb.task, "Bug", self._bug(error))
+        self._say(report)
+
+    async def _fetched(self, verb: verbs.Fetch, row: Row) -> reports.Fetched:
+        async with self._store.get(verb.bucket, verb.key, verb.etag) as body:
+            if body.size_bytes == 0:
+                raise ObjectError("EmptyObject", "the object has no bytes")
+            offset = verb.offset
+            if offset < 0 or body.size_bytes != verb.size_bytes:
+                offset = await self._extent(verb.task, body.size_bytes, body.etag)
+                row.total(body.size_bytes)
+            with self._arena.view(offset, body.size_bytes) as extent:
+                sha256 = await body.into(extent, row.progress)
+            if verb.sha256 and sha256 != verb.sha256:
+                raise ObjectError(
+                    "Sha256Mismatch", f"promised {verb.sha256}, the object has {sha256}"
+                )
+            row.advance(Stage.VERIFIED, time.monotonic_ns())
+            return reports.Fetched(verb.task, body.size_bytes, sha256, body.etag)
+
+    async def _extent(self, task: int, size_bytes: int, etag: str) -> int:
+        """Ask for memory of the size the head told; waits for `Into`, or is cancelled by `Drop`."""
+        waiting: asyncio.Future[verbs.Into] = asyncio.get_running_loop().create_future()
+        self._extents[task] = waiting
+        self._say(reports.Opened(task, size_bytes, etag))
+        into = await waiting
+        assert into.size_bytes == size_bytes
+        return into.offset
+
+    # -- upload ----------------------------------------------------------------------------------
+
+    async def _upload(self, verb: verbs.Upload) -> None:
+        row = self._board.row(verb.row)
+        started_ns = time.monotonic_ns()
+        row.begin(verb.task, verb.job, verb.attempt, Stage.UPLOADING, verb.size_bytes, started_ns)
+        report: reports.Report
+        try:
+            with self._arena.view(verb.offset, verb.size_bytes) as extent:
+                outcome = await self._telegram.send(
+                    verb.bot, verb.chat_id, Kind(verb.kind), extent, verb.file_name,
+                    row.progress, lambda: row.advance(Stage.BODY_SENT, time.monotonic_ns()),
+                )  # fmt: skip
+            report = self._outcome(verb.task, outcome, started_ns)
+        except asyncio.CancelledError:
+            report = reports.UploadFailed(verb.task, "MaybeSent", "the child was stopped", 0, 0)
+        except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
+            report = reports.UploadFailed(verb.task, "Bug", self._bug(error), 0, 0)
+        # The row keeps its last stage until the slot is used again: between here and the pipe a
+        # SIGKILL must still find that the message exists.
+        row.advance(Stage.ANSWERED, time.monotonic_ns())
+        self._say(report)
+
+    @staticmethod
+    def _outcome(task: int, outcome: Accepted | Refused, started_ns: int) -> reports.Report:
+        if isinstance(outcome, Refused):
+            return reports.UploadFailed(
+                task, outcome.code, outcome.detail, outcome.retry_after_s, outcome.migrated_to
+            )
+        seconds = (time.monotonic_ns() - started_ns) / 1e9
+        return reports.Uploaded(
+            task, outcome.file_id, outcome.file_unique_id, outcome.actual_kind,
+            outcome.message_id, round(seconds, 6),
+        )  # fmt: skip
+
+    # -- small ones ------------------------------------------------------------------------------
+
+    async def _list(self, verb: verbs.List) -> None:
+        report: reports.Report
+        try:
+            objects, after = await self._store.list(verb.bucket, verb.prefix, verb.after)
+            report = reports.Listed(verb.task, objects, after)
+        except ObjectError as error:
+            report = reports.ListFailed(verb.task, error.code, error.detail)
+        except Exception as error:  # noqa: BLE001  the task boundary
+            report = reports.ListFailed(verb.task, "Bug", self._bug(error))
+        self._say(report)
+
+    async def _ask_chat(self, verb: verbs.AskChat) -> None:
+        report: reports.Report
+        try:
+            kind = await self._telegram.chat_kind(verb.bot, verb.chat_id)
+            if isinstance(kind, Refused):
+                report = reports.ChatUnknown(verb.task, kind.code, kind.detail)
+            else:
+                report = reports.ChatKnown(verb.task, kind)
+        except Exception as error:  # noqa: BLE001  the task boundary
+            report = reports.ChatUnknown(verb.task, "Bug", self._bug(error))
+        self._say(report)

@@ -1,0 +1,53 @@
+"""The bytes around a media in a multipart/form-data body: a head and a tail, the media between.
+
+The file part comes last, so that the tail is nothing but the closing boundary: until that is sent,
+no server has a whole request. A file name is given always, with an extension: the Bot API server
+takes a part without one for text, and derives the type from the extension.
+"""
+
+import re
+from dataclasses import dataclass
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+NAME_MAX = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything but the media."""
+
+    head: bytes
+    tail: bytes
+    boundary: str
+
+    def size_bytes(self, media_bytes: int) -> int:
+        """The exact Content-Length."""
+        return len(self.head) + media_bytes + len(self.tail)
+
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+
+def safe_name(name: str) -> str:
+    """A file name that no parser can misread, with its extension kept."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot:
+        stem, extension = name, ""
+    extension = _UNSAFE.sub("", extension)[:16]
+    stem = _UNSAFE.sub("_", stem).strip("._")[: NAME_MAX - 17] or "media"
+    return f"{stem}.{extension}" if extension else f"{stem}.bin"
+
+
+def envelope(fields: dict[str, str], file_field: str, file_name: str, boundary: str) -> Envelope:
+    """The parts for `fields` (our own texts: no line breaks) and one file."""
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    parts.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{file_field}"; '
+        f'filename="{safe_name(file_name)}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    )
+    return Envelope("".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode(), boundary)

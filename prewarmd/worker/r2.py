@@ -1,0 +1,206 @@
+"""The object store as a child sees it: GET into memory, list, and name what went wrong.
+
+aiobotocore does the talking. Its retries are off, because retrying is the engine's; its checksum
+options are `when_required`, because R2 refuses the defaults; gzip is never negotiated. Bytes land
+in the extent chunk by chunk and are hashed on the way (hashlib lets the GIL go). Every failure
+becomes an `ObjectError` with a code of `core.faults`; its text never holds a signature or a secret.
+
+Error codes: R2's documentation, "Error codes"; S3's for other stores.
+"""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore import exceptions as boto
+
+from prewarmd.worker.spec import StoreSpec
+
+CHUNK_BYTES = 256 << 10
+_CODES = {
+    "NoSuchKey": "NoSuchKey",
+    "404": "NoSuchKey",
+    "NotFound": "NoSuchKey",
+    "NoSuchBucket": "NoSuchBucket",
+    "AccessDenied": "BadCredentials",
+    "403": "BadCredentials",
+    "401": "BadCredentials",
+    "Unauthorized": "BadCredentials",
+    "InvalidAccessKeyId": "BadCredentials",
+    "SignatureDoesNotMatch": "BadCredentials",
+    "ExpiredToken": "BadCredentials",
+    "InvalidToken": "BadCredentials",
+    "NotEntitled": "BadCredentials",
+    "RequestTimeTooSkewed": "BadCredentials",
+    "PreconditionFailed": "ObjectChanged",
+    "412": "ObjectChanged",
+}
+
+
+class ObjectError(Exception):
+    """A request to the store failed; `code` is a key of `core.faults.FAULTS`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class UnchangedError(Exception):
+    """304: the object is still the one with the ETag that was asked about."""
+
+
+def _named(error: BaseException) -> ObjectError:
+    """What went wrong, in our words; never the text of a foreign exception that may hold a URL
+    with a signature."""
+    match error:
+        case boto.ClientError():
+            answer = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            theirs = str(answer.get("Code", status))
+            message = str(answer.get("Message", ""))[:200]
+            code = _CODES.get(theirs) or (
+                "BadCredentials" if status in (401, 403) else "StoreError"
+            )
+            return ObjectError(code, f"{theirs}: {message}".strip(": "))
+        case boto.NoCredentialsError() | boto.PartialCredentialsError():
+            return ObjectError("BadCredentials", "no credentials are configured or found")
+        case boto.ReadTimeoutError() | TimeoutError():
+            return ObjectError("StoreTimeout", "no byte came for too long")
+        case boto.ConnectTimeoutError():
+            return ObjectError("StoreUnreachable", "connecting took too long")
+        case boto.IncompleteReadError() | aiohttp.ClientPayloadError():
+            return ObjectError("ShortBody", "the connection ended inside the body")
+        case boto.ConnectionClosedError() | aiohttp.ServerDisconnectedError():
+            return ObjectError("ShortBody", "the store closed the connection")
+        case boto.EndpointConnectionError() | boto.HTTPClientError() | aiohttp.ClientError():
+            return ObjectError("StoreUnreachable", "no connection to the endpoint")
+        case boto.BotoCoreError():
+            return ObjectError("StoreError", type(error).__name__)
+        case ssl.SSLError() | OSError():
+            return ObjectError("StoreUnreachable", type(error).__name__)
+        case _:
+            raise error
+
+
+FOREIGN = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, TimeoutError, OSError)
+
+
+@dataclass(slots=True)
+class Body:
+    """A GET whose head is in."""
+
+    size_bytes: int
+    etag: str
+    stream: Any
+
+    async def into(self, extent: memoryview, progress: Any) -> str:
+        """Land the body in `extent`, exactly; the SHA-256 of what came, in hex."""
+        digest = hashlib.sha256()
+        done = 0
+        try:
+            while done < self.size_bytes:
+                chunk = await self.stream.content.readany()
+                if not chunk:
+                    raise ObjectError("ShortBody", f"{done} of {self.size_bytes} bytes came")
+                end = done + len(chunk)
+                if end > self.size_bytes:
+                    raise ObjectError("StoreError", "more bytes came than were announced")
+                extent[done:end] = chunk
+                digest.update(chunk)
+                done = end
+                progress(done)
+        except FOREIGN as error:
+            raise _named(error) from None
+        return digest.hexdigest()
+
+
+class ObjectStore:
+    """One client with its own pool of connections."""
+
+    def __init__(self, spec: StoreSpec) -> None:
+        self._spec = spec
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+
+    async def __aenter__(self) -> "ObjectStore":
+        spec = self._spec
+        config = AioConfig(
+            region_name=spec.region,
+            signature_version="s3v4",
+            max_pool_connections=spec.connections,
+            connect_timeout=spec.connect_timeout_s,
+            read_timeout=spec.body_timeout_s,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"},
+            connector_args={"keepalive_timeout": spec.keepalive_s},
+        )
+        self._client = await self._stack.enter_async_context(
+            get_session().create_client(
+                "s3",
+                endpoint_url=spec.endpoint,
+                aws_access_key_id=spec.access_key_id,
+                aws_secret_access_key=spec.secret_access_key,
+                verify=spec.ca_file,
+                config=config,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def get(self, bucket: str, key: str, etag: str = "") -> AsyncIterator[Body]:
+        """GET an object; raises UnchangedError when it still has `etag`, ObjectError otherwise."""
+        condition = {"IfNoneMatch": f'"{etag}"'} if etag else {}
+        try:
+            async with asyncio.timeout(self._spec.connect_timeout_s + self._spec.header_timeout_s):
+                answer = await self._client.get_object(Bucket=bucket, Key=key, **condition)
+        except boto.ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status == 304:
+                raise UnchangedError from None
+            raise _named(error) from None
+        except FOREIGN as error:
+            raise _named(error) from None
+        async with answer["Body"] as stream:
+            size_bytes = answer.get("ContentLength")
+            if size_bytes is None:
+                raise ObjectError("StoreError", "the store names no Content-Length")
+            yield Body(size_bytes, str(answer.get("ETag", "")).strip('"'), stream)
+            if not stream.content.at_eof():
+                stream.close()
+
+    async def list(
+        self, bucket: str, prefix: str, after: str
+    ) -> tuple[list[tuple[str, int, str]], str]:
+        """One page of (key, size, ETag) behind `after`; and the last key when there is more."""
+        try:
+            page = await self._client.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, StartAfter=after, MaxKeys=1000
+            )
+        except FOREIGN as error:
+            raise _named(error) from None
+        objects = [
+            (item["Key"], int(item["Size"]), str(item.get("ETag", "")).strip('"'))
+            for item in page.get("Contents", ())
+        ]
+        more = bool(page.get("IsTruncated")) and bool(objects)
+        return objects, objects[-1][0] if more else ""
+
+    async def check_bucket(self, bucket: str) -> None:
+        """A signed request that a working configuration answers; ObjectError says what is wrong."""
+        try:
+            await self._client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        except FOREIGN as error:
+            raise _named(error) from None

@@ -1,0 +1,46 @@
+"""What a child is told at its start: plain values, picklable, with secrets that do not show."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Where objects come from, and how long to wait for it. Limits are this child's share."""
+
+    endpoint: str
+    region: str
+    access_key_id: str | None
+    secret_access_key: str | None = field(repr=False)
+    ca_file: str | None = None
+    connections: int = 10
+    keepalive_s: float = 120.0
+    connect_timeout_s: float = 5.0
+    header_timeout_s: float = 30.0
+    body_timeout_s: float = 60.0
+    """Idle, between two reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class TelegramSpec:
+    """Where uploads go."""
+
+    api_base: str
+    ca_file: str | None = None
+    connections: int = 20
+    connect_timeout_s: float = 10.0
+    stall_timeout_s: float = 30.0
+    """Longest time in which the socket takes not a byte of the body."""
+    answer_timeout_s: float = 120.0
+    """From the last byte to the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child."""
+
+    index: int
+    slots: int
+    store: StoreSpec
+    telegram: TelegramSpec
+    tokens: dict[str, str] = field(repr=False)
+    """Bot slug -> token."""
