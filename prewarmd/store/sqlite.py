@@ -50,7 +50,7 @@ class SqliteStore:
         wall: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        self.bot_ids = dict(bot_ids)
+        self.bot_ids: Mapping[str, int] = dict(bot_ids)
         self._tally = Tally()
         self._verbs = Verbs(self.bot_ids, ttl_s, wall, clock, self._tally)
         self._path = state_dir / DATABASE

@@ -1,0 +1,227 @@
+"""The composition root: builds everything, starts it in one order, stops it in reverse.
+
+Order: lock and store, shared memory, engine and loop, children, the socket, then what the store
+held is read in while the API accepts already. SIGTERM or SIGINT drains, a second one means now.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+from setproctitle import setproctitle
+from systemd_watchdog import watchdog
+
+from prewarmd import __version__
+from prewarmd.config.tree import Config
+from prewarmd.core.content import KeyPattern
+from prewarmd.core.engine import BotSpec, Engine, EnginePolicy
+from prewarmd.core.events import DrainAsked
+from prewarmd.core.jobs import Kind
+from prewarmd.errors import BootError, ExitCode, StoreUnwritableError
+from prewarmd.ipc.arena import Arena
+from prewarmd.ipc.board import Board
+from prewarmd.store.sqlite import SqliteStore
+from prewarmd.supervisor.api import Api
+from prewarmd.supervisor.clock import monotonic, wall
+from prewarmd.supervisor.forms import Judge
+from prewarmd.supervisor.intake import Intake
+from prewarmd.supervisor.loop import Loop
+from prewarmd.supervisor.processes import Processes
+from prewarmd.supervisor.status import Status
+from prewarmd.telemetry import log
+from prewarmd.telemetry.metrics import Metrics
+from prewarmd.telemetry.observe import Observer
+from prewarmd.worker.spec import ChildSpec, StoreSpec, TelegramSpec
+
+GRACE_S = 40.0
+"""For uploads in flight at a stop; below systemd's TimeoutStopSec."""
+LOCAL_FILE_MAX = 2_000 * 1_000_000
+"""A local Bot API server takes 2000 MB (telegram.md 6)."""
+
+
+def policy_of(config: Config) -> EnginePolicy:
+    """The engine's part of the configuration."""
+    sizes = EnginePolicy().size_max
+    if config.telegram.server == "local":
+        sizes = {**dict.fromkeys(Kind, LOCAL_FILE_MAX), Kind.PHOTO: sizes[Kind.PHOTO]}
+    return EnginePolicy(
+        workers=config.workers,
+        slots=config.slots,
+        cache_bytes=config.cache.bytes,
+        cache_items=config.cache.items,
+        ttl_s=config.cache.ttl_s,
+        capacity=config.queue.capacity,
+        size_max=sizes,
+        limits=config.limits.policy,
+        retry=config.queue.policy,
+    )
+
+
+def bots_of(config: Config) -> list[BotSpec]:
+    """The engine's bots."""
+    return [
+        BotSpec(bot.slug, tuple((chat.id, chat.kind) for chat in bot.warmup_chats))
+        for bot in config.bots
+    ]
+
+
+def spec_of(config: Config, index: int) -> ChildSpec:
+    """What a child gets: its share of the connections, and the secrets it needs."""
+    r2, telegram = config.r2, config.telegram
+    key, secret = r2.access_key_id, r2.secret_access_key
+    return ChildSpec(
+        index=index,
+        slots=config.slots,
+        store=StoreSpec(
+            endpoint=r2.endpoint_url,
+            region=r2.region,
+            access_key_id=key.get_secret_value() if key else None,
+            secret_access_key=secret.get_secret_value() if secret else None,
+            ca_file=str(r2.ca_file) if r2.ca_file else None,
+            connections=max(1, r2.connections // config.workers),
+            keepalive_s=r2.keepalive_s,
+            connect_timeout_s=r2.connect_timeout_s,
+            header_timeout_s=r2.header_timeout_s,
+            body_timeout_s=r2.body_timeout_s,
+        ),
+        telegram=TelegramSpec(
+            api_base=telegram.api_base,
+            ca_file=str(telegram.ca_file) if telegram.ca_file else None,
+            connections=max(1, telegram.connections // config.workers),
+        ),
+        tokens={bot.slug: bot.token.get_secret_value() for bot in config.bots},
+    )
+
+
+class Daemon:
+    """`prewarmd run`."""
+
+    def __init__(self, config: Config, logger: Any) -> None:
+        self._config = config
+        self._log = logger
+        self._stops = 0
+
+    async def run(self) -> ExitCode:
+        """Serve until told to stop, or until it cannot go on."""
+        config = self._config
+        store = await SqliteStore.open(
+            config.state_dir,
+            bot_ids={bot.slug: bot.bot_id for bot in config.bots},
+            ttl_s=config.cache.ttl_s,
+            wall=wall,
+            clock=monotonic,
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(store.close)
+            engine = Engine(policy_of(config), bots_of(config))
+            arena = Arena.of(engine.cache.extents.size_bytes)
+            stack.callback(arena.close)
+            board = Board.of(config.workers * config.slots)
+            stack.callback(board.close)
+            metrics = Metrics()
+            observer = Observer(metrics, self._log)
+            loop = Loop(engine, store, arena, observer, monotonic, random.random)
+            loop.processes = processes = Processes(
+                lambda index: spec_of(config, index), arena, board, loop, self._log
+            )
+            stack.push_async_callback(processes.close)
+            pattern = KeyPattern.parse(config.r2.key_pattern) if config.r2.key_pattern else None
+            intake = Intake(loop, store, pattern)
+            status = Status(loop, store, processes, arena, board, observer, __version__)
+            judge = Judge({bot.slug for bot in config.bots}, config.r2.all_buckets)
+            api = Api(intake, store, status, metrics, judge)
+            orphans = await store.adopt_orphans()
+            await stack.enter_async_context(self._serve(api))
+            self._obey_signals(loop)
+            self._log.info(
+                "daemon.started", version=__version__, pid=os.getpid(), workers=config.workers,
+                socket=str(config.socket), orphans=orphans,
+            )  # fmt: skip
+            loading = asyncio.ensure_future(intake.load())
+            stack.callback(loading.cancel)
+            notifier = asyncio.ensure_future(self._notify(engine))
+            stack.callback(notifier.cancel)
+            await loop.run()
+            watchdog().status("stopping")
+            self._log.info("daemon.stopped", failure=loop.failure or None)
+            return ExitCode.SOFTWARE if loop.failure else ExitCode.OK
+
+    def _obey_signals(self, loop: Loop) -> None:
+        def stop() -> None:
+            self._stops += 1
+            grace_s = GRACE_S if self._stops == 1 else 0.0
+            loop.put(DrainAsked(monotonic() + grace_s))
+
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, stop)
+
+    async def _notify(self, engine: Engine) -> None:
+        """Tell systemd when children are up, and that the loop still turns."""
+        systemd = watchdog()
+        if not systemd.is_enabled and not os.environ.get("NOTIFY_SOCKET"):
+            return
+        told = False
+        while True:
+            if not told and engine.children.ready:
+                systemd.ready()
+                told = True
+            systemd.ping()
+            await asyncio.sleep(1.0)
+
+    @contextlib.asynccontextmanager
+    async def _serve(self, api: Api) -> AsyncIterator[None]:
+        http = self._config.http
+        runner = web.AppRunner(api.application(http.max_body), access_log=None)
+        await runner.setup()
+        path = self._config.socket
+        await web.SockSite(runner, _listen(path), backlog=512).start()
+        tcp: web.AppRunner | None = None
+        if http.address is not None:
+            token = http.token.get_secret_value() if http.token else None
+            if not token:
+                raise BootError("http.listen is set without a token", "set http.token_file")
+            tcp = web.AppRunner(api.application(http.max_body, token), access_log=None)
+            await tcp.setup()
+            host, port = http.address
+            await web.TCPSite(tcp, host, port).start()
+        try:
+            yield
+        finally:
+            for each in filter(None, (tcp, runner)):
+                await each.cleanup()
+            path.unlink(missing_ok=True)
+
+
+def _listen(path: Path) -> socket.socket:
+    """A socket of mode 0660 at `path`. The state lock is held, so one that is there is stale."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if path.is_socket():
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o117)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError as error:
+        raise StoreUnwritableError(
+            f"cannot listen at {path}: {error.strerror}", "choose another path with socket"
+        ) from None
+    return listener
+
+
+def run_daemon(config: Config, *, log_level: str = "info") -> ExitCode:
+    """Run in the foreground; the exit code. Raises PrewarmdError when it cannot start."""
+    log.set_up(log_level, secrets=config.secrets)
+    setproctitle("prewarmd: supervisor")
+    return uvloop.run(Daemon(config, log.get("supervisor")).run())

@@ -1,0 +1,161 @@
+"""What clients may send, and how it is judged: shapes by pydantic, words and names by us.
+
+Every refusal names the field and the rule; a batch with one bad job names its index.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from prewarmd.core.content import SHA256, check_key, kind_of
+from prewarmd.core.jobs import Kind
+from prewarmd.store.base import NewJob
+
+JOBS_PER_BATCH = 1000
+
+
+class ProblemError(Exception):
+    """A refusal, as problem details (RFC 9457) will tell it."""
+
+    def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.more = more
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class JobForm(_Form):
+    """One object to warm."""
+
+    bot: str
+    key: str
+    bucket: str | None = None
+    kind: str | None = None
+    sha256: str | None = None
+    bytes: Annotated[int, Field(ge=0, le=1 << 53)] | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+
+
+class PrefixForm(_Form):
+    """A prefix to list and warm."""
+
+    bot: str
+    prefix: str
+    bucket: str | None = None
+    kind: str | None = None
+
+
+_JOB = TypeAdapter(JobForm)
+_PREFIX = TypeAdapter(PrefixForm)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A judged PrefixForm."""
+
+    bot: str
+    bucket: str
+    prefix: str
+    kind: Kind | None
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a body; a ProblemError 400 when it is not JSON in UTF-8."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ProblemError(400, "NotJson", f"the body is not JSON in UTF-8: {error}") from None
+
+
+class Judge:
+    """Knows which bots and buckets there are."""
+
+    def __init__(self, bots: Collection[str], buckets: tuple[str, ...]) -> None:
+        self._bots = bots
+        self._buckets = buckets
+
+    @property
+    def default_bucket(self) -> str:
+        """What a job that names no bucket means."""
+        return self._buckets[0]
+
+    def read(self, body: bytes) -> Prefix | list[NewJob]:
+        """What a POST /v1/jobs asks for."""
+        value = parse_json(body)
+        if not isinstance(value, dict):
+            raise ProblemError(422, "Invalid", "the body must be an object")
+        if "jobs" in value:
+            return self._batch(value)
+        if "prefix" in value:
+            return self._prefix(value)
+        return [self._job(value, None)]
+
+    def _batch(self, value: dict[str, Any]) -> list[NewJob]:
+        jobs = value["jobs"]
+        if len(value) > 1:
+            field = next(name for name in value if name != "jobs")
+            raise ProblemError(422, "Invalid", f"{field}: is no known field", field=field)
+        if not isinstance(jobs, list) or not 1 <= len(jobs) <= JOBS_PER_BATCH:
+            rule = f"must be an array of 1 to {JOBS_PER_BATCH} jobs"
+            raise ProblemError(422, "Invalid", f"jobs: {rule}", field="jobs")
+        return [self._job(job, index) for index, job in enumerate(jobs)]
+
+    def _job(self, value: Any, index: int | None) -> NewJob:
+        form = self._form(_JOB, value, index)
+        bucket, kind = self._names(form.bot, form.bucket, form.kind, index)
+        if (rule := check_key(form.key)) is not None:
+            raise self._problem("key", rule, index)
+        if form.sha256 is not None and not SHA256.fullmatch(form.sha256):
+            raise self._problem("sha256", "must be 64 lower-case hex digits", index)
+        return NewJob(
+            form.bot, bucket, form.key, kind or kind_of(form.key), form.sha256, form.bytes or None,
+            priority=form.priority,
+        )  # fmt: skip
+
+    def _prefix(self, value: dict[str, Any]) -> Prefix:
+        form = self._form(_PREFIX, value, None)
+        bucket, kind = self._names(form.bot, form.bucket, form.kind, None)
+        rule = check_key(form.prefix + "x")  # a prefix may be empty, or end inside a segment
+        if rule is not None:
+            raise self._problem("prefix", rule, None)
+        return Prefix(form.bot, bucket, form.prefix, kind)
+
+    def _form(self, adapter: TypeAdapter[Any], value: Any, index: int | None) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "job"
+            rule = {
+                "extra_forbidden": "is no known field",
+                "missing": "is missing",
+            }.get(first["type"], first["msg"])
+            raise self._problem(field, rule, index) from None
+
+    def _names(
+        self, bot: str, bucket: str | None, kind: str | None, index: int | None
+    ) -> tuple[str, Kind | None]:
+        if bot not in self._bots:
+            known = ", ".join(sorted(self._bots)[:10])
+            raise self._problem("bot", f"no such bot is configured; known: {known}", index)
+        if bucket is not None and bucket not in self._buckets:
+            rule = f"is not configured; known: {', '.join(self._buckets)}"
+            raise self._problem("bucket", rule, index)
+        if kind is not None and kind not in Kind:
+            raise self._problem("kind", f"must be one of {', '.join(Kind)}", index)
+        return bucket or self._buckets[0], Kind(kind) if kind else None
+
+    @staticmethod
+    def _problem(field: str, rule: str, index: int | None) -> ProblemError:
+        if index is None:
+            return ProblemError(422, "Invalid", f"{field}: {rule}", field=field)
+        path = f"jobs[{index}].{field}"
+        return ProblemError(422, "Invalid", f"{path}: {rule}", field=field, index=index)

@@ -1,0 +1,172 @@
+"""Where jobs come in: submits, pages of listings, and what the store held at the start.
+
+A submit is acknowledged after its commit, and only then does the engine hold the job.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from prewarmd.core.commands import Reply, SubmitPage
+from prewarmd.core.content import KeyPattern
+from prewarmd.core.events import (
+    Admitted,
+    BatchOpened,
+    CancelAsked,
+    Forgotten,
+    Loaded,
+    PageSubmitted,
+    WakeAsked,
+)
+from prewarmd.core.jobs import Job, JobId, JobState, Kind
+from prewarmd.errors import StoreUnwritableError
+from prewarmd.sources.listing import jobs_of_page
+from prewarmd.store.base import BatchRow, JobRow, JobStore, NewJob, Submitted
+from prewarmd.supervisor.clock import monotonic, to_engine
+from prewarmd.supervisor.loop import Loop
+
+PAGE_ROWS = 5000
+ORPHAN_DELAY_S = 2.0
+"""An upload whose supervisor died may still be arriving: give it that long."""
+
+
+class QueueFullError(Exception):
+    """The queue holds as many unfinished jobs as it may."""
+
+
+def job_of(row: JobRow, *, orphan_delay_s: float = 0.0) -> Job:
+    """The engine's job for a committed row."""
+    not_before = to_engine(row.not_before_unix) if row.not_before_unix else 0.0
+    if orphan_delay_s and row.maybe_sent and row.state is JobState.QUEUED:
+        not_before = monotonic() + orphan_delay_s
+    return Job(
+        row.id, row.bot, row.bucket, row.key, row.kind, to_engine(row.created_unix),
+        priority=row.priority,
+        sha256=row.sha256 if row.claimed else None,
+        claimed=row.claimed,
+        size_bytes=row.size_bytes,
+        etag=row.etag,
+        etag_sha256=row.etag_sha256,
+        attempt=row.attempt,
+        maybe_sent=row.maybe_sent,
+        not_before=not_before,
+        state=row.state,
+    )  # fmt: skip
+
+
+class Intake:
+    """The door, for the API and for listings."""
+
+    def __init__(self, loop: Loop, store: JobStore, pattern: KeyPattern | None) -> None:
+        self._loop = loop
+        self._store = store
+        self._pattern = pattern
+        self._batches: dict[int, BatchRow] = {}
+        self._reserved = 0
+        loop.submit_page = self.submit_page
+
+    async def load(self) -> None:
+        """Hand everything unfinished to the engine, page by page, while the API accepts."""
+        after = JobId(0)
+        while page := await self._store.claim(after, PAGE_ROWS):
+            jobs = [job_of(row, orphan_delay_s=ORPHAN_DELAY_S) for row in page]
+            self._loop.put(Admitted(jobs))
+            after = page[-1].id
+        for batch in await self._store.open_batches():
+            self._open(batch)
+        self._loop.put(Loaded())
+
+    def with_content(self, job: NewJob) -> NewJob:
+        """The job with the content that its key carries, when nobody named one."""
+        carried = self._pattern.match(job.key) if self._pattern and not job.sha256 else None
+        if carried is None:
+            return job
+        return NewJob(
+            job.bot, job.bucket, job.key, job.kind, carried.sha256, job.size_bytes, job.etag,
+            job.priority,
+        )  # fmt: skip
+
+    def carried(self, key: str) -> str | None:
+        """The content a key promises by its layout."""
+        found = self._pattern.match(key) if self._pattern else None
+        return found.sha256 if found else None
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Submitted:
+        """Commit all or none; QueueFullError when there is no room for all."""
+        if not self._loop.engine.has_room_for(len(jobs) + self._reserved):
+            raise QueueFullError
+        if self._loop.engine.stalled:
+            raise StoreUnwritableError(self._loop.engine.stalled)
+        self._reserved += len(jobs)
+        try:
+            done = await self._store.submit([self.with_content(job) for job in jobs])
+        finally:
+            self._reserved -= len(jobs)
+        self._admit(done)
+        return done
+
+    def _admit(self, done: Submitted) -> None:
+        if done.rows:
+            self._loop.put(Admitted([job_of(row) for row in done.rows]))
+
+    async def open_batch(self, bot: str, bucket: str, prefix: str, kind: Kind | None) -> BatchRow:
+        """Acknowledge a prefix; it is listed page by page as the queue has room."""
+        batch = await self._store.add_batch(bot, bucket, prefix, kind)
+        self._open(batch)
+        return batch
+
+    def _open(self, batch: BatchRow) -> None:
+        self._batches[batch.id] = batch
+        self._loop.put(BatchOpened(batch.id, batch.bucket, batch.prefix, batch.after))
+
+    async def submit_page(self, page: SubmitPage) -> None:
+        """Commit a listed page with its checkpoint; tried until the store takes it."""
+        batch = self._batches[page.batch]
+        objects = [tuple(one) for one in page.objects]
+        jobs = jobs_of_page(
+            objects, batch.bot, batch.bucket, batch.kind, self._pattern  # type: ignore[arg-type]  # a page's objects are triples, checked by the codec's caller
+        )  # fmt: skip
+        while True:
+            try:
+                done = await self._store.submit_page(
+                    batch.id, jobs, len(objects), page.after, page.done
+                )
+                break
+            except StoreUnwritableError:
+                await asyncio.sleep(1.0)
+        self._admit(done)
+        if page.done:
+            del self._batches[batch.id]
+        self._loop.put(PageSubmitted(page.batch, page.after, page.done))
+
+    async def cancel(self, job: JobId) -> JobState | None:
+        """Take a job back: CANCELLED when done, else the state that forbids it; None: unknown."""
+        reply = await self._ask(lambda ticket: CancelAsked(ticket, job))
+        if reply.known:
+            return reply.refused_by or JobState.CANCELLED
+        before = await self._store.job(job)
+        if before is None or before.state in (
+            JobState.READY, JobState.FAILED, JobState.CANCELLED, JobState.RUNNING
+        ):  # fmt: skip
+            return None if before is None else self._forbidding(before.state)
+        state = await self._store.cancel(job)
+        self._loop.put(Forgotten(job))
+        return state
+
+    @staticmethod
+    def _forbidding(state: JobState) -> JobState:
+        return state
+
+    async def retry(self, job: JobId) -> tuple[bool, JobState | None]:
+        """Queue a finished job again, or wake a waiting one: (whether, the state otherwise)."""
+        reply = await self._ask(lambda ticket: WakeAsked(ticket, job))
+        if reply.known:
+            return reply.refused_by is None, reply.refused_by
+        row = await self._store.retry(job)
+        if row is None or isinstance(row, JobState):
+            return False, row
+        self._loop.put(Admitted([job_of(row)]))
+        return True, None
+
+    async def _ask(self, make: Any) -> Reply:
+        return await self._loop.ask(make)
