@@ -137,7 +137,7 @@ class Api:
     async def _jobs(self, request: web.Request) -> web.Response:
         query = request.query
         state = query.get("state")
-        if state is not None and state not in JobState:
+        if state is not None and state not in tuple(JobState):
             raise ProblemError(422, "Invalid", f"state: must be one of {', '.join(JobState)}")
         cursor = query.get("cursor")
         before = parse_public_id(cursor) if cursor else None
@@ -213,7 +213,7 @@ class Api:
 
     async def _media(self, request: web.Request) -> web.Response:
         bot, sha256, kind = (request.match_info[name] for name in ("bot", "sha256", "kind"))
-        if kind not in Kind:
+        if kind not in tuple(Kind):
             raise ProblemError(422, "Invalid", f"kind: must be one of {', '.join(Kind)}")
         if not SHA256.fullmatch(sha256):
             raise ProblemError(422, "Invalid", "sha256: must be 64 lower-case hex digits")
@@ -228,7 +228,7 @@ class Api:
         if "bot" not in query or "key" not in query:
             raise ProblemError(422, "Invalid", "bot and key: are needed")
         kind = query.get("kind")
-        if kind is not None and kind not in Kind:
+        if kind is not None and kind not in tuple(Kind):
             raise ProblemError(422, "Invalid", f"kind: must be one of {', '.join(Kind)}")
         wanted = Kind(kind) if kind else None
         bot, key = query["bot"], query["key"]

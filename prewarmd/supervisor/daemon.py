@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 from setproctitle import setproctitle
-from systemd_watchdog import watchdog
+from systemd_watchdog import WatchDog
 
 from prewarmd import __version__
 from prewarmd.config.tree import Config
@@ -150,7 +150,7 @@ class Daemon:
             notifier = asyncio.ensure_future(self._notify(engine))
             stack.callback(notifier.cancel)
             await loop.run()
-            watchdog().status("stopping")
+            WatchDog().status("stopping")
             self._log.info("daemon.stopped", failure=loop.failure or None)
             return ExitCode.SOFTWARE if loop.failure else ExitCode.OK
 
@@ -166,7 +166,7 @@ class Daemon:
 
     async def _notify(self, engine: Engine) -> None:
         """Tell systemd when children are up, and that the loop still turns."""
-        systemd = watchdog()
+        systemd = WatchDog()
         if not systemd.is_enabled and not os.environ.get("NOTIFY_SOCKET"):
             return
         told = False

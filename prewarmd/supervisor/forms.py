@@ -149,7 +149,7 @@ class Judge:
         if bucket is not None and bucket not in self._buckets:
             rule = f"is not configured; known: {', '.join(self._buckets)}"
             raise self._problem("bucket", rule, index)
-        if kind is not None and kind not in Kind:
+        if kind is not None and kind not in tuple(Kind):
             raise self._problem("kind", f"must be one of {', '.join(Kind)}", index)
         return bucket or self._buckets[0], Kind(kind) if kind else None
 
