@@ -1,0 +1,289 @@
+"""The HTTP of the Bot API server: an asyncio protocol over httptools, thin around `World`.
+
+Paths: `/bot<token>/<method>` for clients; below `/__sandbox/` what tests and the demo ask: GET
+`deliveries`, `requests`, `uploads` (in flight: bytes received), POST `faults`, DELETE `faults`.
+
+An error found in mid-body (413, rubbish) is answered at once, and what still comes is thrown away
+until the client has seen it: closing at once would reset the connection, and the answer with it.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote
+
+import httptools
+import orjson
+
+from prewarmd.sandbox.botapi.body import Body, body_of
+from prewarmd.sandbox.botapi.script import Rule, Script
+from prewarmd.sandbox.botapi.world import ApiError, BotAccount, Parameters, World
+
+LINGER_S = 5.0
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    413: "Request Entity Too Large", 421: "Misdirected Request", 429: "Too Many Requests",
+    500: "Internal Server Error", 502: "Bad Gateway"}  # fmt: skip
+
+
+class Server:
+    """What all connections share."""
+
+    def __init__(self, world: World, *, latency_s: float = 0.0) -> None:
+        self.world = world
+        self.script = Script()
+        self.latency_s = latency_s
+        self.connections: set[Connection] = set()
+
+    def connection(self) -> "Connection":
+        """A protocol for one accepted connection."""
+        return Connection(self)
+
+    def control(self, verb: str, what: str, body: bytes) -> tuple[int, Any]:
+        """The answer to a request below /__sandbox/."""
+        match verb, what:
+            case "GET", "deliveries":
+                return 200, [dataclasses.asdict(one) for one in self.world.deliveries]
+            case "GET", "requests":
+                return 200, dict(self.world.requests)
+            case "GET", "uploads":
+                return 200, [c.seen_bytes for c in self.connections if c.uploading]
+            case "POST", "faults":
+                try:
+                    self.script.add(body)
+                except (ValueError, TypeError) as error:
+                    return 400, {"error": str(error)}
+                return 200, len(self.script.rules)
+            case "DELETE", "faults":
+                self.script.rules.clear()
+                return 200, 0
+        return 404, {"error": f"no {verb} {what} here"}
+
+
+class Request:
+    """One request as far as it has arrived."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[str, str] = {}
+        self.control_path = ""
+        self.method = ""
+        self.bot: BotAccount | None = None
+        self.query: dict[str, str] = {}
+        self.body: Body | None = None
+        self.control_body = bytearray()
+        self.rule: Rule | None = None
+        self.answered = False
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: one request after the other."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._request = Request()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self.seen_bytes = 0
+        self.uploading = False
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._transport = None
+        self._server.connections.discard(self)
+        for timer in self._timers:
+            timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._close()
+        except httptools.HttpParserError:
+            # What the server's own HTTP parser says: a status line and nothing else.
+            self._write(400, b"", close=True)
+            self._close()
+
+    def _later(self, delay_s: float, act: Callable[[], None]) -> None:
+        self._timers.add(self._loop.call_later(delay_s, act))
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _reset(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- httptools callbacks -----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A new request."""
+        self._request = Request()
+        self.seen_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._request.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Enough to know whom it is for."""
+        request = self._request
+        try:
+            self._route(request)
+        except ApiError as error:
+            self._answer_error(error)
+        if request.headers.get("expect", "").lower() == "100-continue" and not request.answered:
+            assert self._transport is not None
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _route(self, request: Request) -> None:
+        target = httptools.parse_url(request.url)
+        path = unquote((target.path or b"").decode("latin-1"))
+        if path.startswith("/__sandbox/"):
+            request.control_path = path.removeprefix("/__sandbox/")
+            return
+        if not path.startswith("/bot"):
+            raise ApiError(404, "Not Found")
+        token, _, method = path.removeprefix("/bot").partition("/")
+        request.method = method.removeprefix("test/").lower()
+        request.bot = self._server.world.bot_of(token)
+        request.query = dict(parse_qsl((target.query or b"").decode("latin-1")))
+        declared = int(request.headers.get("content-length") or 0)
+        if declared > self._server.world.file_bytes_max + (1 << 20):
+            raise ApiError(413, "Request Entity Too Large")
+        if request.headers.get("content-type"):
+            request.body = body_of(request.headers["content-type"])
+        self.uploading = request.method.startswith("send")
+        request.rule = self._server.script.take(
+            request.method, request.bot.username, None, early=True
+        )
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        request = self._request
+        if request.answered:
+            return  # thrown away, see the head of this file
+        self.seen_bytes += len(data)
+        if request.control_path:
+            request.control_body += data
+            return
+        rule = request.rule
+        if rule is not None and rule.cut == "body" and self.seen_bytes >= rule.cut_bytes:
+            request.answered = True
+            self._reset()
+            return
+        if request.body is not None:
+            try:
+                request.body.feed(data)
+            except ApiError as error:
+                self._answer_error(error)
+                return
+        if rule is not None and rule.read_bytes_per_s and self._transport is not None:
+            self._transport.pause_reading()
+            self._later(len(data) / rule.read_bytes_per_s, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        request = self._request
+        self.uploading = False
+        if request.answered:
+            self._close()
+        elif request.control_path:
+            verb = self._parser.get_method().decode()
+            body = bytes(request.control_body)
+            status, answer = self._server.control(verb, request.control_path, body)
+            self._write(status, orjson.dumps(answer))
+        else:
+            self._answer(request)
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> None:
+        server = self._server
+        assert request.bot is not None
+        try:
+            given = request.body.finish() if request.body is not None else Parameters()
+            given.texts = {**request.query, **given.texts}
+            rule = server.script.take(
+                request.method, request.bot.username, _chat_id(given), early=False
+            )
+            if rule is not None and (rule.status or rule.raw is not None):
+                self._fail_by(rule)
+                return
+            result = server.world.answer(request.bot, request.method, given, int(time.time()))
+        except ApiError as error:
+            self._answer_error(error, whole=True)
+            return
+        if rule is not None and rule.cut == "answer":
+            self._reset()
+            return
+        latency_s = server.latency_s if request.method.startswith("send") else 0.0
+        delay_s = latency_s + (rule.delay_s if rule is not None else 0.0)
+        body = orjson.dumps({"ok": True, "result": result})
+        if delay_s:
+            self._later(delay_s, lambda: self._write(200, body))
+        else:
+            self._write(200, body)
+
+    def _fail_by(self, rule: Rule) -> None:
+        if rule.raw is not None:
+            body, kind = rule.raw.encode(), "text/html"
+        else:
+            body, kind = _error(rule.status, rule.description, rule.parameters), ""
+        wait = rule.parameters.get("retry_after")
+        status = rule.status or 200
+        self._later(rule.delay_s, lambda: self._write(status, body, kind=kind, retry_after=wait))
+
+    def _answer_error(self, error: ApiError, *, whole: bool = False) -> None:
+        """Say what is wrong; unless the request is `whole`, what still comes is thrown away."""
+        request = self._request
+        request.answered = True
+        text = _error(error.status, error.description, error.parameters)
+        self._write(error.status, text, close=not whole)
+        if not whole:
+            self._later(LINGER_S, self._close)
+
+    def _write(
+        self, status: int, body: bytes, *, close: bool = False, kind: str = "",
+        retry_after: int | None = None,
+    ) -> None:  # fmt: skip
+        if self._transport is None:
+            return
+        head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nServer: nginx/1.18.0\r\n"
+        head += f"Content-Type: {kind or 'application/json'}\r\nContent-Length: {len(body)}\r\n"
+        head += f"Connection: {'close' if close else 'keep-alive'}\r\n"
+        if retry_after is not None:
+            head += f"Retry-After: {retry_after}\r\n"
+        self._transport.write(f"{head}\r\n".encode() + body)
+
+
+def _chat_id(given: Parameters) -> int | None:
+    text = given.texts.get("chat_id", "")
+    return int(text) if text.removeprefix("-").isdecimal() else None
+
+
+def _error(status: int, description: str, parameters: dict[str, int]) -> bytes:
+    answer: dict[str, Any] = {"ok": False, "error_code": status, "description": description}
+    if parameters:
+        answer["parameters"] = parameters
+    return orjson.dumps(answer)
