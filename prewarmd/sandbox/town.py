@@ -1,0 +1,171 @@
+"""Everything prewarmd talks to, on one machine: an S3 server, a Bot API server, three bots.
+
+Bots are in two kinds of chats, so that both paces are there. The configuration that comes out is
+complete: `prewarmd run -c` takes it.
+"""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from prewarmd.errors import BootError
+from prewarmd.sandbox import children
+from prewarmd.sandbox.relay import Relay
+from prewarmd.sandbox.seaweed import Seaweed
+
+SLUGS = ("alpha", "beta", "gamma")
+STORE_LATENCY_S = 0.3
+TELEGRAM_LATENCY_S = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A bot of the sandbox; its chats as (id, type)."""
+
+    slug: str
+    token: str
+    chats: tuple[tuple[int, str], ...]
+
+
+def residents(slugs: tuple[str, ...] = SLUGS) -> list[Resident]:
+    """Bots with tokens nobody can guess, each with a channel and a private chat."""
+    return [
+        Resident(
+            slug,
+            f"{700_000_001 + number}:{secrets.token_urlsafe(26)[:35]}",
+            ((-1_001_000_000_001 - number, "channel"), (900_001 + number, "private")),
+        )
+        for number, slug in enumerate(slugs)
+    ]
+
+
+class BotApi:
+    """The Bot API server's process."""
+
+    def __init__(self, bots: list[Resident], *, latency_s: float = 0.0, port: int = 0) -> None:
+        self.bots = bots
+        self.port = port
+        self._latency_s = latency_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base(self) -> str:
+        """Its URL, as `telegram.api_base`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 when it is not running."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Start it and learn its port."""
+        process = children.start([sys.executable, "-m", "prewarmd.sandbox.botapi"], pipes=True)
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        given = {
+            "bots": [[bot.token, f"{bot.slug}_sandbox_bot"] for bot in self.bots],
+            "chats": [
+                [chat, kind, f"warm-up of {bot.slug}"]
+                for bot in self.bots
+                for chat, kind in bot.chats
+            ],
+            "port": self.port,
+            "latency_s": self._latency_s,
+        }
+        process.stdin.write(orjson.dumps(given) + b"\n")
+        process.stdin.flush()
+        line = await asyncio.to_thread(process.stdout.readline)
+        if not line.strip().isdigit():
+            raise BootError("the sandbox's Bot API server does not start")
+        self.port = int(line)
+
+    def stop(self) -> None:
+        """End it; idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            children.stop(process)
+
+    async def control(self, verb: str, what: str, body: Any = None) -> Any:
+        """Ask its control pages: `deliveries`, `requests`, `uploads`, `faults`."""
+        data = orjson.dumps(body) if body is not None else None
+        async with aiohttp.request(verb, f"{self.base}/__sandbox/{what}", data=data) as answer:
+            if answer.status != 200:
+                raise ValueError(await answer.text())
+            return orjson.loads(await answer.read())
+
+
+class Town:
+    """S3 server and Bot API server, started and stopped together."""
+
+    def __init__(
+        self, directory: Path, *, latency: bool = False, slugs: tuple[str, ...] = SLUGS
+    ) -> None:
+        self.directory = directory
+        self.latency = latency
+        self.store = Seaweed(directory / "s3")
+        self.telegram = BotApi(residents(slugs), latency_s=TELEGRAM_LATENCY_S if latency else 0.0)
+        self._relay: Relay | None = None
+        self.endpoint = ""
+
+    async def __aenter__(self) -> "Town":
+        try:
+            await asyncio.gather(self.store.start(), self.telegram.start())
+            self.endpoint = self.store.endpoint
+            if self.latency:
+                self._relay = Relay(self.store.port, STORE_LATENCY_S)
+                self.endpoint = f"http://127.0.0.1:{await self._relay.start()}"
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End everything; idempotent."""
+        if self._relay is not None:
+            await self._relay.stop()
+        self.telegram.stop()
+        self.store.stop()
+
+    def configuration(self, *, limits: str = "none", extra: str = "") -> str:
+        """A complete prewarmd.toml for what runs here; `extra` comes before the first table."""
+        bots = "".join(
+            f'\n[[bots]]\nslug = "{bot.slug}"\ntoken = "{bot.token}"\nwarmup_chats = ['
+            + ", ".join(f'{{ id = {chat}, kind = "{kind}" }}' for chat, kind in bot.chats)
+            + "]\n"
+            for bot in self.telegram.bots
+        )
+        return f"""{extra}
+[r2]
+endpoint = "{self.endpoint}"
+bucket = "{self.store.bucket}"
+access_key_id = "{self.store.access_key_id}"
+secret_access_key = "{self.store.secret_access_key}"
+
+[telegram]
+api_base = "{self.telegram.base}"
+
+[limits]
+profile = "{limits}"
+{bots}"""
+
+    def write_configuration(self, path: Path, *, limits: str = "none", extra: str = "") -> None:
+        """Write it so that nobody else ever can read it: it holds secrets."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self.configuration(limits=limits, extra=extra))
+        draft.replace(path)
