@@ -23,7 +23,6 @@ from botocore import exceptions as boto
 
 from prewarmd.worker.spec import StoreSpec
 
-CHUNK_BYTES = 256 << 10
 _CODES = {
     "NoSuchKey": "NoSuchKey",
     "404": "NoSuchKey",
@@ -99,7 +98,7 @@ class Body:
 
     size_bytes: int
     etag: str
-    stream: Any
+    stream: aiohttp.StreamReader
 
     async def into(self, extent: memoryview, progress: Any) -> str:
         """Land the body in `extent`, exactly; the SHA-256 of what came, in hex."""
@@ -107,7 +106,7 @@ class Body:
         done = 0
         try:
             while done < self.size_bytes:
-                chunk = await self.stream.content.readany()
+                chunk = await self.stream.readany()
                 if not chunk:
                     raise ObjectError("ShortBody", f"{done} of {self.size_bytes} bytes came")
                 end = done + len(chunk)
@@ -173,13 +172,18 @@ class ObjectStore:
             raise _named(error) from None
         except FOREIGN as error:
             raise _named(error) from None
-        async with answer["Body"] as stream:
+        response = answer["Body"].raw_stream  # aiohttp's: pieces as they arrive, not 1 KiB each
+        try:
             size_bytes = answer.get("ContentLength")
             if size_bytes is None:
                 raise ObjectError("StoreError", "the store names no Content-Length")
-            yield Body(size_bytes, str(answer.get("ETag", "")).strip('"'), stream)
-            if not stream.content.at_eof():
-                stream.close()
+            yield Body(size_bytes, str(answer.get("ETag", "")).strip('"'), response.content)
+        finally:
+            # What was not read to its end cannot be used for another request.
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
 
     async def list(
         self, bucket: str, prefix: str, after: str
