@@ -6,7 +6,6 @@ started them, here always the main one).
 """
 
 import ctypes
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -29,18 +28,19 @@ def start(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     pipes: bool = False,
+    loud: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    """Start a program; its output goes to `log`, or with `pipes` to us."""
+    """Start a program in `env` (ours); its output goes to `log`, with `pipes` to us, `loud` where ours goes."""
     out: IO[bytes] | int = log.open("ab") if log else subprocess.DEVNULL
     try:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  our own programs
             [str(part) for part in command],
-            env={**os.environ, **(env or {})},
+            env=env,
             stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
             stdout=subprocess.PIPE if pipes else out,
-            stderr=out,
+            stderr=None if loud else out,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  one libc call, before any thread exists there
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  a single libc call
         )
     finally:
         if not isinstance(out, int):

@@ -7,6 +7,7 @@ server is ours is checked with a signed request to a bucket whose name nobody el
 """
 
 import asyncio
+import os
 import random
 import secrets
 import shutil
@@ -114,6 +115,7 @@ class Seaweed:
                 f"-admin.port={admin}",
             ],
             env={
+                **os.environ,
                 "AWS_ACCESS_KEY_ID": self.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
             },
@@ -136,8 +138,8 @@ class Seaweed:
                     await asyncio.sleep(0.1)
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Any]:
-        """An S3 client with its keys."""
+    async def client(self, endpoint: str = "") -> AsyncIterator[Any]:
+        """An S3 client with its keys; `endpoint` when something stands before it."""
         config = AioConfig(
             connect_timeout=2,
             read_timeout=60,
@@ -149,7 +151,7 @@ class Seaweed:
         )
         async with get_session().create_client(
             "s3",
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             region_name="us-east-1",
             aws_access_key_id=self.access_key_id,
             aws_secret_access_key=self.secret_access_key,

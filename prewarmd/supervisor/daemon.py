@@ -145,10 +145,8 @@ class Daemon:
                 "daemon.started", version=__version__, pid=os.getpid(), workers=config.workers,
                 socket=str(config.socket), orphans=orphans,
             )  # fmt: skip
-            loading = asyncio.ensure_future(intake.load())
-            stack.callback(loading.cancel)
-            notifier = asyncio.ensure_future(self._notify(engine))
-            stack.callback(notifier.cancel)
+            for task in (loop.keep(intake.load()), loop.keep(self._notify(engine))):
+                stack.callback(task.cancel)
             await loop.run()
             WatchDog().status("stopping")
             self._log.info("daemon.stopped", failure=loop.failure or None)

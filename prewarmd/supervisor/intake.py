@@ -3,7 +3,6 @@
 A submit is acknowledged after its commit, and only then does the engine hold the job.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,14 +125,9 @@ class Intake:
         jobs = jobs_of_page(
             objects, batch.bot, batch.bucket, batch.kind, self._pattern  # type: ignore[arg-type]  # a page's objects are triples, checked by the codec's caller
         )  # fmt: skip
-        while True:
-            try:
-                done = await self._store.submit_page(
-                    batch.id, jobs, len(objects), page.after, page.done
-                )
-                break
-            except StoreUnwritableError:
-                await asyncio.sleep(1.0)
+        done = await self._loop.until_written(
+            lambda: self._store.submit_page(batch.id, jobs, len(objects), page.after, page.done)
+        )
         self._admit(done)
         if page.done:
             del self._batches[batch.id]
@@ -148,13 +142,9 @@ class Intake:
         if before is None or before.state in (
             JobState.READY, JobState.FAILED, JobState.CANCELLED, JobState.RUNNING
         ):  # fmt: skip
-            return None if before is None else self._forbidding(before.state)
+            return before.state if before else None
         state = await self._store.cancel(job)
         self._loop.put(Forgotten(job))
-        return state
-
-    @staticmethod
-    def _forbidding(state: JobState) -> JobState:
         return state
 
     async def retry(self, job: JobId) -> tuple[bool, JobState | None]:

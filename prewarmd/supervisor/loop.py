@@ -11,8 +11,9 @@ the engine is told, starts nothing new, and a `ready` that is not committed is v
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from prewarmd.core import verbs
 from prewarmd.core.commands import (
@@ -43,7 +44,9 @@ from prewarmd.store.base import JobStore
 from prewarmd.supervisor.processes import Processes
 from prewarmd.telemetry.observe import Observer
 
+T = TypeVar("T")
 STALL_RETRY_S = 1.0
+SETTLE_S = 10.0
 TURN_EVENTS_MAX = 10_000
 
 
@@ -73,7 +76,7 @@ class Loop:
         self._ticket = itertools.count(1)
         self._unwritten: deque[list[Record]] = deque()
         self._writer: asyncio.Task[None] | None = None
-        self._written = asyncio.Event()
+        self._stalled = False
         self._background: set[asyncio.Task[None]] = set()
         self.failure = ""
 
@@ -91,20 +94,23 @@ class Loop:
         return await future
 
     async def run(self) -> None:
-        """Turn until the engine says Finish; everything decided is committed then."""
-        while True:
+        """Turn until the engine says Finish; everything decided is committed then, or `failure`
+        says why not."""
+        while not self.failure:
             finish = self._turn()
             if finish is not None:
                 self.failure = finish.failure
-                break
+                await self._settle()
+                return
             await self._gather()
-        await self.settle()
 
-    async def settle(self) -> None:
-        """Wait until every record is committed."""
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
-            self._writer = None if not self._unwritten else self._writer
+    async def _settle(self) -> None:
+        """Wait for the last commit; a store that stays stalled does not keep the daemon for ever:
+        what it could not take is found again at the next start, as uploads that may have been."""
+        if self._writer is not None and not self._writer.done():
+            _, late = await asyncio.wait([self._writer], timeout=SETTLE_S)
+            if late:
+                self.failure = self.failure or "the last decisions could not be written"
 
     async def _gather(self) -> None:
         self._woken.clear()
@@ -147,9 +153,9 @@ class Loop:
                     self.processes.retire(index, generation)
                 case SubmitPage():
                     assert self.submit_page is not None
-                    self._keep(self.submit_page(command))
-                case FailBatch(batch, code, detail):
-                    self._keep(self.store.fail_batch(batch, code, detail))
+                    self.keep(self.submit_page(command))
+                case FailBatch():
+                    self.keep(self._fail_batch(command))
                 case Finish():
                     finish = command
                 case _:
@@ -157,9 +163,9 @@ class Loop:
         if written:
             self._write(written)
         if recalls:
-            self._keep(self._recall(recalls))
+            self.keep(self._recall(recalls))
         if replies:
-            self._keep(self._reply(replies))
+            self.keep(self._reply(replies))
         return finish
 
     def _tell(self, index: int, verb: verbs.Verb) -> None:
@@ -189,37 +195,48 @@ class Loop:
 
     # -- the store -------------------------------------------------------------------------------
 
-    def _write(self, written: list[Record]) -> None:
-        self._unwritten.append(written)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.get_running_loop().create_task(self._write_all())
-
-    async def _write_all(self) -> None:
-        """Commit turn after turn, in order; what gathers during a commit is the next one."""
-        stalled = False
-        while self._unwritten:
-            turns = len(self._unwritten)
-            batch = [record for turn in self._unwritten for record in turn]
+    async def until_written(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write, again and again while the store cannot be written; the engine knows meanwhile."""
+        while True:
             try:
-                await self.store.apply(batch)
+                written = await write()
             except StoreUnwritableError as error:
-                if not stalled:
-                    stalled = True
+                if not self._stalled:
+                    self._stalled = True
                     self.put(StoreStalled(str(error)))
                 await asyncio.sleep(STALL_RETRY_S)
                 continue
+            if self._stalled:
+                self._stalled = False
+                self.put(StoreRecovered())
+            return written
+
+    def _write(self, written: list[Record]) -> None:
+        self._unwritten.append(written)
+        if self._writer is None or self._writer.done():
+            self._writer = self.keep(self._write_all())
+
+    async def _write_all(self) -> None:
+        """Commit turn after turn, in order; what gathers during a commit is the next one."""
+        while self._unwritten:
+            turns = len(self._unwritten)
+            batch = [record for turn in self._unwritten for record in turn]
+            await self.until_written(partial(self.store.apply, batch))
             for _ in range(turns):
                 self._unwritten.popleft()
-            if stalled:
-                stalled = False
-                self.put(StoreRecovered())
 
     async def _recall(self, recalls: list[Recall]) -> None:
         """Ask the catalogue, after everything decided so far has been written."""
         await self._wait_written()
-        answers = await self.store.recall([(r.bot, r.sha256, r.kind) for r in recalls])
+        asked = [(recall.bot, recall.sha256, recall.kind) for recall in recalls]
+        answers = await self.until_written(lambda: self.store.recall(asked))
         for recall, ready in zip(recalls, answers, strict=True):
             self.put(Recalled(recall.job, ready))
+
+    async def _fail_batch(self, failed: FailBatch) -> None:
+        await self.until_written(
+            lambda: self.store.fail_batch(failed.batch, failed.code, failed.detail)
+        )
 
     async def _reply(self, replies: list[Reply]) -> None:
         await self._wait_written()
@@ -232,15 +249,17 @@ class Loop:
         if self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
 
-    def _keep(self, coroutine: Any) -> None:
+    def keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the turns; should it fail, the daemon ends and says why."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            # A bug, or a store that is damaged: both end the daemon rather than be guessed at.
-            self.failure = f"{type(error).__name__}: {error}"
+            # A bug, or a store that is damaged: neither is to be guessed around.
+            self._observer.log.critical("daemon.failed", exc_info=error)
+            self.failure = self.failure or f"{type(error).__name__}: {error}"
             self.put(Ticked())
-            raise error

@@ -47,8 +47,9 @@ class Observer:
             case ChildGreeted(index, generation, pid):
                 self.log.info("child.ready", child=index, generation=generation, pid=pid)
             case ChildExited(index, generation, reason, sent):
-                self.metrics.restarts.inc()
-                self.log.warning(
+                orderly = reason == "exited with 0"
+                self.metrics.restarts.inc(not orderly)
+                (self.log.info if orderly else self.log.warning)(
                     "child.exited", child=index, generation=generation, reason=reason,
                     maybe_sent=len(sent),
                 )  # fmt: skip

@@ -6,6 +6,7 @@ until standard input ends, so it never outlives whoever started it.
 """
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -34,7 +35,12 @@ async def serve() -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     # Ctrl-C goes to the whole terminal group; who started us decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or ended.set())
+
+    def heard() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            ended.set()
+
+    loop.add_reader(sys.stdin.fileno(), heard)
     print(listening.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     await ended.wait()
     listening.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids
-from prewarmd.sandbox.botapi.sniff import OTHER, Sniffed
+from prewarmd.sandbox.botapi.sniff import Sniffed
 
 PHOTO_BYTES_MAX = 10 << 20
 FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
@@ -225,10 +225,8 @@ class World:
         if len(given.texts.get("caption", "")) > CAPTION_MAX:
             raise bad_request("message caption is too long")
         found = self._resolve(bot, asked, given)
-        if isinstance(found, Upload):
-            medium = self._take_in(found, asked, given)
-        else:
-            medium = found
+        uploaded = isinstance(found, Upload)
+        medium = self._take_in(found, asked, given) if isinstance(found, Upload) else found
         message = self._message(bot, chat, now_s)
         origin = ids.Origin(chat.id, message["message_id"], now_s)
         shown = self._shown(bot, medium, origin)
@@ -236,7 +234,7 @@ class World:
         self.deliveries.append(
             Delivery(
                 bot.username, chat.id, message["message_id"], method, medium.kind, medium.sha256,
-                medium.size_bytes, medium.file_name, not isinstance(found, Upload), unique,
+                medium.size_bytes, medium.file_name, not uploaded, unique,
             )
         )  # fmt: skip
         if caption := given.texts.get("caption"):
@@ -401,6 +399,3 @@ def _user(bot: BotAccount) -> dict[str, Any]:
 def _chat(chat: Chat) -> dict[str, Any]:
     name = "first_name" if chat.type == "private" else "title"
     return {"id": chat.id, name: chat.title, "type": chat.type}
-
-
-__all__ = ["OTHER", "ApiError", "BotAccount", "Chat", "Delivery", "Parameters", "Upload", "World"]
