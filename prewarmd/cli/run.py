@@ -1,12 +1,22 @@
 """`prewarmd run`: the daemon in the foreground."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from prewarmd.errors import ExitCode
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def run(
@@ -16,9 +26,7 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="How many children.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
-    log_level: Annotated[
-        str, typer.Option(help="debug, info, warning or error.", metavar="LEVEL")
-    ] = "info",
+    log_level: Annotated[Level, typer.Option(help="The least that is logged.")] = Level.INFO,
 ) -> None:
     """Run the daemon until it is told to stop."""
     from prewarmd.config import load
@@ -32,8 +40,6 @@ def run(
         bots = ", ".join(bot.slug for bot in loaded.bots)
         typer.echo(f"configuration ok ({source}); bots: {bots}; socket: {loaded.socket}")
         raise typer.Exit(ExitCode.OK)
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter("debug, info, warning or error", param_hint="--log-level")
     from prewarmd.supervisor.daemon import run_daemon
 
     raise typer.Exit(run_daemon(loaded, log_level=log_level))

@@ -76,7 +76,11 @@ class RunningDaemon:
     async def start(self, *, ready: bool = True) -> None:
         """Start it; with `ready` wait until /readyz says yes."""
         self.launch()
-        await self.until_ready() if ready else await self.until_answering()
+        try:
+            await self.until_ready() if ready else await self.until_answering()
+        except BaseException:
+            await self.stop()
+            raise
 
     def launch(self) -> None:
         """Start the process, and wait for nothing."""

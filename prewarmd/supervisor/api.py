@@ -297,9 +297,12 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except StoreDamagedError as error:
         return problem(ProblemError(503, "StoreDamaged", str(error)))
     except web.HTTPRequestEntityTooLarge:
-        return problem(ProblemError(413, "TooLarge", "the body is larger than http.max_body"))
+        rule = f"the body is larger than http.max_body, {request.client_max_size} bytes"
+        return problem(ProblemError(413, "TooLarge", rule))
     except web.HTTPException as error:
-        return problem(ProblemError(error.status, error.reason.replace(" ", ""), error.reason))
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        code = error.reason.replace(" ", "")
+        return problem(ProblemError(error.status, code, error.reason), allow)
 
 
 def _bearer(token: str) -> Any:

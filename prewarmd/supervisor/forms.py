@@ -75,6 +75,10 @@ def parse_json(body: bytes) -> Any:
         raise ProblemError(400, "NotJson", f"the body is not JSON in UTF-8: {error}") from None
 
 
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 64 else text[:61] + "...")
+
+
 class Judge:
     """Knows which bots and buckets there are."""
 
@@ -145,12 +149,13 @@ class Judge:
     ) -> tuple[str, Kind | None]:
         if bot not in self._bots:
             known = ", ".join(sorted(self._bots)[:10])
-            raise self._problem("bot", f"no such bot is configured; known: {known}", index)
+            raise self._problem("bot", f"{_shown(bot)} is no configured bot; known: {known}", index)
         if bucket is not None and bucket not in self._buckets:
-            rule = f"is not configured; known: {', '.join(self._buckets)}"
+            rule = f"{_shown(bucket)} is not configured; known: {', '.join(self._buckets)}"
             raise self._problem("bucket", rule, index)
         if kind is not None and kind not in tuple(Kind):
-            raise self._problem("kind", f"must be one of {', '.join(Kind)}", index)
+            rule = f"{_shown(kind)} is none of {', '.join(Kind)}"
+            raise self._problem("kind", rule, index)
         return bucket or self._buckets[0], Kind(kind) if kind else None
 
     @staticmethod

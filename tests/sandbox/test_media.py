@@ -30,7 +30,7 @@ def test_films_and_music_decode(form: Format, size_bytes: int) -> None:
     """Exact size, and FFmpeg decodes what should be inside, and nothing else."""
     data = make(form, size_bytes, 5)
     assert len(data) == size_bytes
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frames = {"video": 0, "audio": 0}
         for frame in container.decode():
             frames["video" if isinstance(frame, av.VideoFrame) else "audio"] += 1

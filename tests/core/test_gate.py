@@ -1,0 +1,105 @@
+"""A gate: refusals close it, longer each time; one probe at a time finds out."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prewarmd.core.gate import Gate
+
+STEP = st.tuples(
+    st.sampled_from(["pass", "refuse", "accept", "leave"]), st.floats(0, 40, allow_nan=False)
+)
+
+
+def refused(times: int = 1) -> Gate:
+    gate = Gate(first_s=1.0, cap_s=30.0)
+    for _ in range(times):
+        gate.refuse("BadCredentials", "no", now=gate.until)
+    return gate
+
+
+def test_an_open_gate_lets_everybody_pass() -> None:
+    """One slow answer would serialise all work on a bucket."""
+    gate = Gate()
+    for _ in range(5):
+        assert gate.may_pass(0.0)
+        gate.enter()
+    assert gate.is_open
+
+
+def test_a_refusal_closes_it_and_says_why() -> None:
+    """Readiness could not say what is wrong."""
+    gate = refused()
+    assert not gate.is_open
+    assert (gate.code, gate.detail) == ("BadCredentials", "no")
+    assert not gate.may_pass(0.999)
+    assert gate.may_pass(1.0)
+
+
+def test_only_one_probe_passes() -> None:
+    """Everything that waited would run into the same refusal at once."""
+    gate = refused()
+    gate.enter()
+    assert not gate.may_pass(100.0)
+
+
+def test_a_probe_that_tells_nothing_makes_room_for_another() -> None:
+    """The gate would stay closed for ever after a probe's child died."""
+    gate = refused()
+    gate.enter()
+    gate.leave()
+    assert gate.may_pass(1.0)
+    assert not gate.is_open
+
+
+def test_it_closes_twice_as_long_each_time_up_to_its_cap() -> None:
+    """A dead bucket would be asked every second, or not for days."""
+    gate, waits = Gate(first_s=1.0, cap_s=30.0), []
+    for _ in range(8):
+        before = gate.until
+        gate.refuse("BadCredentials", "no", now=before)
+        waits.append(gate.until - before)
+        gate.enter()
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_the_refusals_of_one_volley_count_once() -> None:
+    """Sixty-four GETs in flight, refused together, would close a bucket for its longest time."""
+    gate = Gate(first_s=1.0, cap_s=30.0)
+    for _ in range(64):
+        gate.refuse("BadCredentials", "no", now=0.5)
+    assert (gate.until, gate.refusals) == (1.5, 1)
+
+
+def test_an_acceptance_opens_it_and_forgets_the_past() -> None:
+    """After a repaired credential the next hiccup would cost half a minute."""
+    gate = refused(times=5)
+    gate.enter()
+    assert gate.accept()
+    assert gate.is_open
+    assert gate.may_pass(0.0)
+    assert not gate.accept()
+    gate.refuse("BadCredentials", "again", now=100.0)
+    assert gate.until == 101.0
+
+
+@given(st.lists(STEP, max_size=60))
+def test_a_closed_gate_never_passes_early_and_never_for_good(
+    steps: list[tuple[str, float]],
+) -> None:
+    """Some order of answers would let a crowd through, or close the gate until a restart."""
+    gate, now = Gate(first_s=1.0, cap_s=30.0), 0.0
+    for verb, step in steps:
+        now += step
+        match verb:
+            case "pass" if gate.may_pass(now):
+                assert gate.is_open or (now >= gate.until and not gate.probing)
+                gate.enter()
+            case "refuse":
+                gate.refuse("BadCredentials", "no", now)
+                assert not gate.may_pass(now)
+            case "accept":
+                gate.accept()
+            case "leave":
+                gate.leave()
+        assert gate.until - now <= gate.cap_s
+        assert gate.probing or gate.may_pass(now + gate.cap_s)
