@@ -1,4 +1,4 @@
-"""Real servers for the whole run: one S3 server and one Bot API server, started when first wanted."""
+"""Real servers for the whole run: an S3 server and a Bot API server, started when first wanted."""
 
 import asyncio
 import itertools

@@ -76,9 +76,9 @@ async def _sandbox(
     directory: Path, write: Path | None, media: int, latency: bool, *, run: bool
 ) -> ExitCode:
     from prewarmd.sandbox.media import demo_set
-    from prewarmd.sandbox.town import SLUGS, Town
+    from prewarmd.sandbox.town import FAR, SLUGS, Town
 
-    async with Town(directory, latency=latency) as town:
+    async with Town(directory, **(FAR if latency else {})) as town:
         plan = demo_set(media, SLUGS)
         await town.store.put_all([(medium.key, medium.data()) for medium in plan])
         # Documented limits for developing; a sandbox that runs its own daemon is there to watch.

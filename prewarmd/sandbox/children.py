@@ -30,7 +30,7 @@ def start(
     pipes: bool = False,
     loud: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    """Start a program. Its output goes to `log`, with `pipes` to us, with `loud` where ours does."""
+    """Start a program. Its output goes to `log`; with `pipes` to us; `loud`: where ours does."""
     out: IO[bytes] | int = log.open("ab") if log else subprocess.DEVNULL
     try:
         return subprocess.Popen(  # noqa: S603  our own programs

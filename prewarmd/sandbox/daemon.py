@@ -153,15 +153,19 @@ class RunningDaemon:
 
     async def ask(self, verb: str, path: str, body: Any = None, **query: Any) -> Any:
         """A request; the decoded answer, AnswerError when it is no success."""
+        status, answer = await self.answer(verb, path, body, **query)
+        if status >= 400:
+            raise AnswerError(status, answer)
+        return answer
+
+    async def answer(self, verb: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
+        """A request; its status and decoded answer, whatever they are."""
         given = {key: value for key, value in query.items() if value is not None}
         where = f"{path}?{urlencode(given)}" if given else path
         status, text = await self._ask(
             verb, where, orjson.dumps(body) if body is not None else None
         )
-        answer = orjson.loads(text) if text[:1] in (b"{", b"[") else text.decode()
-        if status >= 400:
-            raise AnswerError(status, answer)
-        return answer
+        return status, orjson.loads(text) if text[:1] in (b"{", b"[") else text.decode()
 
     async def submit(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Enqueue any number of jobs, page by page; what became of each."""

@@ -20,7 +20,7 @@ import aiohttp
 
 from prewarmd.sandbox.daemon import RunningDaemon
 from prewarmd.sandbox.media import Medium, demo_set
-from prewarmd.sandbox.town import SLUGS, Resident, Town
+from prewarmd.sandbox.town import FAR, SLUGS, Resident, Town
 
 SAMPLES = 9
 """Sends for each median; an odd number."""
@@ -85,7 +85,9 @@ class Demo:
         """Do all of it; `present` gets the daemon's socket at the end, while all is still up."""
         async with AsyncExitStack() as stack:
             self._say("starting an S3 server (SeaweedFS) and a Bot API server on loopback")
-            town = await stack.enter_async_context(Town(self.directory, latency=self._latency))
+            town = await stack.enter_async_context(
+                Town(self.directory, **(FAR if self._latency else {}))
+            )
             await self._fill(town)
             town.write_configuration(self.configuration)
             daemon = RunningDaemon(self.configuration, self.directory / "state")

@@ -66,6 +66,7 @@ class Seaweed:
     access_key_id: str = "sandbox"
     secret_access_key: str = field(default_factory=lambda: secrets.token_hex(16))
     port: int = 0
+    _ports: list[int] = field(default_factory=list)
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -103,6 +104,7 @@ class Seaweed:
             port = _free_pair()
             if port not in ports:
                 ports.append(port)
+        self._ports = ports
         self.port, master, volume, filer, admin = ports
         data = self.directory / "data"
         data.mkdir(exist_ok=True)
@@ -118,6 +120,7 @@ class Seaweed:
                 **os.environ,
                 "AWS_ACCESS_KEY_ID": self.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+                "TMPDIR": str(self.directory),  # its logs and sockets go with it
             },
             log=self.log,
         )  # fmt: skip
@@ -183,3 +186,8 @@ class Seaweed:
         process, self._process = self._process, None
         if process is not None:
             children.stop(process)
+        # Its servers also listen on sockets in /tmp, named after their ports, and leave some there.
+        for port in self._ports:
+            for number in (port, port + _GRPC_OFFSET):
+                for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108  theirs
+                    left.unlink(missing_ok=True)

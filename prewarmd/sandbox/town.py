@@ -22,8 +22,8 @@ from prewarmd.sandbox.relay import Relay
 from prewarmd.sandbox.seaweed import Seaweed
 
 SLUGS = ("alpha", "beta", "gamma")
-STORE_LATENCY_S = 0.3
-TELEGRAM_LATENCY_S = 0.8
+FAR: dict[str, float] = {"store_latency_s": 0.3, "telegram_latency_s": 0.8}
+"""What `--latency` means: a bucket and a Bot API server far away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Resident:
     chats: tuple[tuple[int, str], ...]
 
 
-def residents(slugs: tuple[str, ...] = SLUGS) -> list[Resident]:
+def residents() -> list[Resident]:
     """Bots with tokens nobody can guess, each with a channel and a private chat."""
     return [
         Resident(
@@ -43,7 +43,7 @@ def residents(slugs: tuple[str, ...] = SLUGS) -> list[Resident]:
             f"{700_000_001 + number}:{secrets.token_urlsafe(26)[:35]}",
             ((-1_001_000_000_001 - number, "channel"), (900_001 + number, "private")),
         )
-        for number, slug in enumerate(slugs)
+        for number, slug in enumerate(SLUGS)
     ]
 
 
@@ -108,12 +108,16 @@ class Town:
     """S3 server and Bot API server, started and stopped together."""
 
     def __init__(
-        self, directory: Path, *, latency: bool = False, slugs: tuple[str, ...] = SLUGS
+        self,
+        directory: Path,
+        *,
+        store_latency_s: float = 0.0,
+        telegram_latency_s: float = 0.0,
     ) -> None:
         self.directory = directory
-        self.latency = latency
+        self._store_latency_s = store_latency_s
         self.store = Seaweed(directory / "s3")
-        self.telegram = BotApi(residents(slugs), latency_s=TELEGRAM_LATENCY_S if latency else 0.0)
+        self.telegram = BotApi(residents(), latency_s=telegram_latency_s)
         self._relay: Relay | None = None
         self.endpoint = ""
 
@@ -121,8 +125,8 @@ class Town:
         try:
             await asyncio.gather(self.store.start(), self.telegram.start())
             self.endpoint = self.store.endpoint
-            if self.latency:
-                self._relay = Relay(self.store.port, STORE_LATENCY_S)
+            if self._store_latency_s:
+                self._relay = Relay(self.store.port, self._store_latency_s)
                 self.endpoint = f"http://127.0.0.1:{await self._relay.start()}"
         except BaseException:
             await self.stop()
