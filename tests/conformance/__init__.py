@@ -1,0 +1,1 @@
+"""Foreign clients against the sandbox: `make conformance`."""
