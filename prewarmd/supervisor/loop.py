@@ -76,6 +76,7 @@ class Loop:
         self._ticket = itertools.count(1)
         self._unwritten: deque[list[Record]] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._unwritten_since = 0.0
         self._stalled = False
         self._background: set[asyncio.Task[None]] = set()
         self.failure = ""
@@ -213,6 +214,7 @@ class Loop:
 
     def _write(self, written: list[Record]) -> None:
         self._unwritten.append(written)
+        self._unwritten_since = self._unwritten_since or self._clock()
         if self._writer is None or self._writer.done():
             self._writer = self.keep(self._write_all())
 
@@ -221,9 +223,11 @@ class Loop:
         while self._unwritten:
             turns = len(self._unwritten)
             batch = [record for turn in self._unwritten for record in turn]
+            since, self._unwritten_since = self._unwritten_since, 0.0
             await self.until_written(partial(self.store.apply, batch))
             for _ in range(turns):
                 self._unwritten.popleft()
+            self._observer.metrics.commit_seconds.observe(self._clock() - since)
 
     async def _recall(self, recalls: list[Recall]) -> None:
         """Ask the catalogue, after everything decided so far has been written."""

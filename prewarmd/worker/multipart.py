@@ -32,6 +32,7 @@ class Envelope:
 
 def safe_name(name: str) -> str:
     """A file name that no parser can misread, with its extension kept."""
+    name = name.rpartition("/")[2]
     stem, dot, extension = name.rpartition(".")
     if not dot:
         stem, extension = name, ""
