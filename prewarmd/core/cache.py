@@ -119,6 +119,8 @@ class CacheIndex:
         if entry is not None:
             self.give_back(extent)
             return entry
+        while len(self._entries) >= self.items_max and self._idle:
+            self._evict()
         entry = self._entries[sha256] = Entry(sha256, extent, size_bytes, used=now)
         self._idle[sha256] = entry
         return entry

@@ -185,8 +185,13 @@ class Children:
             if child.killed or child.state in (ChildState.STOPPED, ChildState.DRAINING):
                 continue
             if child.state is ChildState.BACKOFF:
-                deadline = min(deadline, child.until)
-            elif child.state is ChildState.STARTING:
+                if not self.draining:
+                    deadline = min(deadline, child.until)
+                continue
+            if self._turned is not None:
+                # Often enough that our own idleness is never taken for having been stopped.
+                deadline = min(deadline, self._turned + 0.8 * GAP_S)
+            if child.state is ChildState.STARTING:
                 deadline = min(deadline, child.since + self.policy.boot_s)
             else:
                 deadline = min(deadline, child.beat + self.policy.silence_s)

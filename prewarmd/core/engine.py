@@ -226,7 +226,7 @@ class Engine:
                 self._wake_asked(ticket, job_id, now)
             case Forgotten(job_id):
                 if forgotten := self.jobs.get(job_id):
-                    self._forget(forgotten, now)
+                    self._withdraw(forgotten, now)
             case Loaded():
                 self.loading = False
             case StoreStalled(detail):
@@ -306,6 +306,10 @@ class Engine:
         """Back to the queue, uncharged and in front: its turn had come."""
         self._unpin(job, now)
         self._set_down(job, now)
+        self._put_back(job, now, code, detail)
+
+    def _put_back(self, job: Job, now: float, code: str = "", detail: str = "") -> None:
+        """As `_release`, but it still leads, and keeps what the catalogue said."""
         job.happen(JobEvent.RELEASED)
         self._out.append(records.Release(job.id, code, detail))
         self._enqueue(job, now, front=True)
@@ -349,8 +353,10 @@ class Engine:
         self._place(bot)
 
     def _set_down(self, job: Job, now: float) -> None:
-        """It leads nobody and follows nobody; who followed it is on its own again."""
+        """It leads nobody and follows nobody; who followed it is on its own again. Somebody else
+        may lead now, so what the catalogue said is not the last word any more."""
         self.bots[job.bot].loaded.remove(job.id)
+        self._recalled.discard(job.id)
         if job.sha256 is None:
             return
         content = (job.bot, job.sha256, job.kind)
@@ -410,8 +416,8 @@ class Engine:
         self._recalled.add(job.id)
         if job.id in self._pinned:
             self._load(job, now)
-        elif not self._acquire(job, now):
-            self._release(job, now)
+        elif self.draining or self.stalled or not self._acquire(job, now):
+            self._put_back(job, now)
 
     def _join_catalogue(self, job: Job, now: float) -> None:
         """Its content is ready for its bot: so is it, and whoever follows it."""
@@ -433,7 +439,8 @@ class Engine:
             self._start(job)
             self._pinned[job.id] = job.sha256
             job.size_bytes = entry.size_bytes
-            self._load(job, now)
+            if not self._too_large(job, entry.size_bytes, now):
+                self._load(job, now)
             return True
         key = (job.sha256,) if job.sha256 and job.claimed else (job.bucket, job.key)
         if flight := self.flights.get(key):
@@ -496,6 +503,10 @@ class Engine:
         bot.loaded.push(job.id, job.level)
         self._place(bot)
 
+    def _give_back(self, extent: Extent) -> None:
+        self.cache.give_back(extent)
+        self._memory_short = False
+
     def _unpin(self, job: Job, now: float) -> None:
         sha256 = self._pinned.pop(job.id, None)
         if sha256 is not None:
@@ -521,7 +532,7 @@ class Engine:
                 self._upload_failed(self.sending.pop(report.task), report, now)
             case reports.Listed(task, objects, after):
                 listing = self.listings.listed(task)
-                self.buckets.setdefault(listing.bucket, Gate()).accept()
+                self._open_gate(listing.bucket)
                 self._out.append(SubmitPage(listing.batch, objects, after, not after))
             case reports.ListFailed(task, code, detail):
                 self._list_failed(self.listings.failed(task), code, detail, now)
@@ -545,7 +556,7 @@ class Engine:
             if self._too_large(job, size_bytes, now):
                 flight.waiters.remove(job)
         if flight.extent is not None:
-            self.cache.give_back(flight.extent)
+            self._give_back(flight.extent)
             flight.extent = None
         if flight.waiters:
             flight.extent = self.cache.reserve(size_bytes)
@@ -573,6 +584,8 @@ class Engine:
         self.cache.admit(sha256, flight.extent, size_bytes, now)
         self.cache.see(owner.bucket, owner.key, etag, sha256, now)
         self._out.append(records.See(owner.bucket, owner.key, etag, sha256, size_bytes))
+        self._memory_short = False
+        flight.waiters = [j for j in flight.waiters if not self._too_large(j, size_bytes, now)]
         for job in flight.waiters:
             self.cache.pin(sha256)
             self._pinned[job.id] = sha256
@@ -585,7 +598,6 @@ class Engine:
         if job.sha256 != sha256:
             self._set_down(job, now)  # what it was believed to be, it is not any more
             job.sha256 = sha256
-            self._recalled.discard(job.id)
         if self._follow(job):
             self._unpin(job, now)
         elif job.id in self._recalled:
@@ -598,7 +610,7 @@ class Engine:
         owner = flight.owner
         self._open_gate(owner.bucket)
         if flight.extent is not None:
-            self.cache.give_back(flight.extent)
+            self._give_back(flight.extent)
         sha256, etag = owner.etag_sha256, owner.etag
         assert sha256 is not None
         assert etag is not None
@@ -606,6 +618,8 @@ class Engine:
         self.cache.see(owner.bucket, owner.key, etag, sha256, now)
         self._out.append(records.See(owner.bucket, owner.key, etag, sha256, size_bytes))
         for job in flight.waiters:
+            if job.sha256 != sha256:
+                self._set_down(job, now)
             job.sha256 = sha256
             job.etag = None  # should the catalogue not have it, the next GET is a plain one
             if not self._follow(job):
@@ -613,8 +627,7 @@ class Engine:
 
     def _fetch_failed(self, flight: Flight, code: str, detail: str, now: float) -> None:
         if flight.extent is not None:
-            self.cache.give_back(flight.extent)
-            self._memory_short = False
+            self._give_back(flight.extent)
         owner = flight.owner
         remedy = FAULTS[code].remedy
         gate = self.buckets.setdefault(owner.bucket, Gate())
@@ -668,10 +681,12 @@ class Engine:
 
     def _memory_refused(self, task: int, detail: str, now: float, *, told: bool) -> None:
         """The system did not back the extent; `told` says whether the child knows of the task."""
-        flight = self.fetching[task]
+        flight = self.fetching.get(task)
+        if flight is None:
+            return  # its child died in the same turn; all is set right already
         waiters, flight.waiters = flight.waiters, []
         if flight.extent is not None:
-            self.cache.give_back(flight.extent)
+            self._give_back(flight.extent)
             flight.extent = None
         if told:
             self._out.append(Tell(flight.child.index, verbs.Drop(task)))
@@ -767,10 +782,8 @@ class Engine:
     def _chat_known(self, lane: Lane, kind: str) -> None:
         lane.chat_kind = kind
         lane.gate.accept()
-        theoretical, last = lane.pace.theoretical, lane.pace.last
-        lane.pace = self.policy.limits.pace(kind)
-        if lane.pace.interval_s:
-            lane.pace.theoretical, lane.pace.last = theoretical, last
+        before, lane.pace = lane.pace, self.policy.limits.pace(kind)
+        lane.pace.follow(before)
         self._place(self.bots[lane.bot])
 
     def _chat_unknown(self, lane: Lane, code: str, detail: str, now: float) -> None:
@@ -786,16 +799,17 @@ class Engine:
                 flight = self._land(task)
                 self._leave_bucket(flight.owner.bucket)
                 if flight.extent is not None:
-                    self.cache.give_back(flight.extent)
-                self._memory_short = False
+                    self._give_back(flight.extent)
                 for job in flight.waiters:
-                    self._release(job, now, "ChildDied", reason)
+                    self._orphaned(job, reason, now, sent=False)
             elif task in self.sending:
                 self._upload_orphaned(self.sending.pop(task), reason, now, sent=task in sent)
             elif task in self.asking:
                 self._unknown_chats.append(self.asking.pop(task).lane)
             else:
-                self.listings.open(self.listings.failed(task))
+                listing = self.listings.failed(task)
+                self._leave_bucket(listing.bucket)
+                self.listings.open(listing)
 
     def _upload_orphaned(self, sending: Sending, reason: str, now: float, *, sent: bool) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
@@ -803,8 +817,17 @@ class Engine:
         lane.in_flight -= 1
         lane.gate.leave()
         self.bots[job.bot].gate.leave()
-        if sent:
-            job.maybe_sent = True
+        self._orphaned(job, reason, now, sent=sent)
+        self._place(self.bots[job.bot])
+
+    def _orphaned(self, job: Job, reason: str, now: float, *, sent: bool) -> None:
+        """Its child died: free of charge the first time, for who is there at every death may be
+        the cause of it."""
+        job.deaths += 1
+        job.maybe_sent |= sent
+        if job.deaths > 1:
+            self._charge(job, "MaybeSent" if sent else "ChildDied", reason, now, late=sent)
+        elif sent:
             delay_s = self.policy.retry.late_delay_s(1, self._next_jitter())
             self._snooze(job, delay_s, "MaybeSent", reason, now)
         else:
@@ -816,11 +839,14 @@ class Engine:
         if remedy is Remedy.CLOSE_BUCKET:
             gate.refuse(code, detail, now)
             listing.not_before = gate.until
+            for bot in self.bots.values():
+                self._park(bot, gate.until)
         elif remedy is Remedy.GIVE_UP or listing.failures >= self.policy.retry.attempts:
+            self._leave_bucket(listing.bucket)
             self._out.append(FailBatch(listing.batch, code, detail))
             return
         else:
-            gate.leave()
+            self._leave_bucket(listing.bucket)
             delay_s = self.policy.retry.delay_s(listing.failures, self._next_jitter())
             listing.not_before = now + delay_s
         self.listings.open(listing)
@@ -837,6 +863,16 @@ class Engine:
         self._out.append(records.Cancel(job.id))
         self._forget(job, now)
         self._out.append(Reply(ticket))
+
+    def _withdraw(self, job: Job, now: float) -> None:
+        """The store cancelled it. An upload runs its course: a child reads its bytes, and what
+        becomes of it is written only where the job's state allows."""
+        if job.phase is Phase.UPLOADING:
+            return
+        for flight in self.fetching.values():
+            if job in flight.waiters:
+                flight.waiters.remove(job)
+        self._forget(job, now)
 
     def _wake_asked(self, ticket: int, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
@@ -872,6 +908,7 @@ class Engine:
         elif not self.stalled:
             self._pump_sends(now)
             self._pump_loads(now)
+            self._pump_sends(now)  # what was loaded out of the cache need not wait for a turn
             self._pump_listings(now)
             self._pump_chats(now)
 
@@ -910,7 +947,7 @@ class Engine:
             if lane is None or at > now:
                 self._to_send.remove(bot.slug)
                 self._park(bot, at)
-                if at - now > self.policy.prefetch_horizon_s:
+                if FOREVER > at > now + self.policy.prefetch_horizon_s:
                     self._unload(bot, now)
                 continue
             child = self.children.pick()
@@ -961,7 +998,9 @@ class Engine:
         return max(at - self.policy.prefetch_horizon_s, now + 0.05)
 
     def _pump_listings(self, now: float) -> None:
-        while (listing := self.listings.due(now)) and self.has_room_for(PAGE_KEYS):
+        while (listing := self.listings.due(now)) and self.has_room_for(
+            PAGE_KEYS * (1 + self.listings.under_way)
+        ):
             gate = self.buckets.setdefault(listing.bucket, Gate())
             child = self.children.pick()
             if child is None:

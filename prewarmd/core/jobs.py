@@ -16,6 +16,9 @@ from typing import NewType
 JobId = NewType("JobId", int)
 """The store's row id; `public_id` is how it is spoken of outside."""
 
+JOB_ID_MAX = (1 << 63) - 1
+"""What a store's integer holds."""
+
 
 class Kind(StrEnum):
     """What a media is to Telegram; it decides the method, and binds the file_id (telegram.md 1)."""
@@ -158,6 +161,8 @@ class Job:
     """Charged attempts so far."""
     maybe_sent: bool = False
     """An upload of it may have arrived unanswered."""
+    deaths: int = 0
+    """Children that died with it in hand, in this life of the daemon."""
     not_before: float = 0.0
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
@@ -179,4 +184,5 @@ def parse_public_id(text: str) -> JobId | None:
     digits = text[1:]
     if text[:1] != "j" or not 8 <= len(digits) <= 16 or digits.strip("0123456789abcdef"):
         return None
-    return JobId(int(digits, 16))
+    number = int(digits, 16)
+    return JobId(number) if number <= JOB_ID_MAX else None

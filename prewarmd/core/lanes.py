@@ -7,6 +7,7 @@ are 1 message/s in a private chat, 20/min in a group or channel, 30/s per bot (t
 bursts are kept small, because a burst is what earns a 429.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from prewarmd.core.gate import Gate
@@ -14,6 +15,7 @@ from prewarmd.core.jobs import JobId
 from prewarmd.core.ready_queue import ReadyQueue
 
 FOREVER = float("inf")
+WINDOW_S = 60.0
 CHAIN_MAX = 10
 """Uploads in flight per chat: Telegram orders a chat's sends in a chain of ten, more is no gain
 (telegram.md fact 3)."""
@@ -36,7 +38,8 @@ class LimitPolicy:
             return Pace(0.0, 1)
         if chat_kind == "private":
             return Pace(1.0 / self.private_per_s, self.private_burst)
-        return Pace(60.0 / self.group_per_min, self.group_burst, least_s=1.0)
+        interval_s, most = 60.0 / self.group_per_min, max(1, int(self.group_per_min))
+        return Pace(interval_s, self.group_burst, least_s=1.0, recent=deque(maxlen=most))
 
     @property
     def in_flight_max(self) -> int:
@@ -50,30 +53,44 @@ class LimitPolicy:
 
 @dataclass(slots=True)
 class Pace:
-    """GCRA with `burst` sends at once, then one per `interval_s`; never closer than `least_s`."""
+    """GCRA with `burst` sends at once, then one per `interval_s`; never closer than `least_s`, and
+    in any WINDOW_S no more than `recent` holds: a burst and the rate must not add up."""
 
     interval_s: float
     burst: int
     least_s: float = 0.0
+    recent: deque[float] | None = None
     theoretical: float = 0.0
     last: float = -FOREVER
 
     def next_at(self) -> float:
         """The earliest time of the next send."""
         earliest = self.theoretical - self.interval_s * (self.burst - 1)
+        if self.recent is not None and len(self.recent) == self.recent.maxlen:
+            earliest = max(earliest, self.recent[0] + WINDOW_S)
         return max(earliest, self.last + self.least_s)
 
     def spend(self, now: float) -> None:
         """A send happens now."""
         self.theoretical = max(self.theoretical, now) + self.interval_s
         self.last = now
+        if self.recent is not None:
+            self.recent.append(now)
+
+    def follow(self, before: "Pace") -> None:
+        """Take over what was spent under another pace."""
+        if self.interval_s:
+            self.theoretical, self.last = before.theoretical, before.last
+        if self.recent is not None and before.recent is not None:
+            self.recent.extend(before.recent)
 
     def allowed_between(self, now: float, horizon: float) -> float:
         """How many sends this pace permits from `now` until `horizon`."""
         if self.interval_s <= 0:
             return FOREVER
         saved_up = now - self.interval_s * (self.burst - 1)
-        return max(0.0, (horizon - max(self.next_at(), saved_up)) / self.interval_s + 1)
+        first = max(self.next_at(), saved_up)
+        return (horizon - first) // self.interval_s + 1 if first <= horizon else 0.0
 
 
 @dataclass(slots=True, eq=False)

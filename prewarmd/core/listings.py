@@ -76,5 +76,10 @@ class Listings:
         later = (listing.not_before for listing in self._due if listing.not_before > now)
         return min(later, default=float("inf"))
 
+    @property
+    def under_way(self) -> int:
+        """Pages asked for and not yet in the queue."""
+        return len(self._listing) + len(self._submitting)
+
     def __len__(self) -> int:
         return len(self._due) + len(self._listing) + len(self._submitting)

@@ -206,6 +206,7 @@ class AnyUse(RuleBasedStateMachine):
         """A download is verified, and its job uses it at once."""
         extent, size_bytes = self.reserved.pop()
         self.cache.admit(name, extent, size_bytes, self.now)
+        self._check_evictions()
         self.pin(name)
         assert name in self.users
 

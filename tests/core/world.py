@@ -79,6 +79,7 @@ class World(Outside):
         self._unwritten: list[records.Record | commands.Recall | commands.Reply] = []
         self._forgotten: set[JobId] = set()
         self._stalled = False
+        self._spins = 0
         self.put(events.Loaded())
         self.run(0.1)
 
@@ -209,23 +210,21 @@ class World(Outside):
             self._perform(command)
 
     def _advance(self, end: float) -> bool:
-        """One more turn at or before `end`; whether there was anything."""
-        spins = 0
-        while not self._inbox:
+        """Whatever is next, at or before `end`, and the turn it leads to; whether there was any."""
+        if not self._inbox:
             deadline = max(self.now, self.engine.next_deadline(self.now))
-            event_at = self._heap[0][0] if self._heap else float("inf")
-            at = min(deadline, event_at)
+            at = min(deadline, self._heap[0][0] if self._heap else deadline)
             if at > end:
                 return False
-            spins = spins + 1 if at == self.now and event_at > at else 0
-            assert spins < SPIN_TURNS, f"the loop spins at {self.now}: {self.engine.children}"
+            self._spins = self._spins + 1 if at == self.now else 0
+            assert self._spins < SPIN_TURNS, f"the loop spins at {at}"
             self.now = at
-            if event_at <= at:
-                heappop(self._heap)[2]()
-            else:
+            if not self._heap or self._heap[0][0] > at:
                 self.put(events.Ticked())
-                self.turn()
-        self.turn()
+            while self._heap and self._heap[0][0] == at:
+                heappop(self._heap)[2]()
+        if self._inbox:
+            self.turn()
         return True
 
     # -- the shell -------------------------------------------------------------------------------
