@@ -24,7 +24,7 @@ import apsw
 import psutil
 
 from prewarmd.errors import BootError
-from prewarmd.sandbox.daemon import AnswerError, RunningDaemon
+from prewarmd.sandbox.daemon import AnswerError, RunningDaemon, until
 from prewarmd.sandbox.media import bench_photo
 from prewarmd.sandbox.town import SLUGS, Town
 
@@ -126,12 +126,14 @@ class KillStack:
             pass  # died of an earlier kill meanwhile
 
     async def _end(self) -> None:
-        deadline = time.monotonic() + END_WAIT_S
-        while time.monotonic() < deadline:
+        async def nothing_left() -> bool:
             counts = (await self._daemon.ask("GET", "/v1/status"))["jobs"]
-            if not counts["queued"] + counts["running"] + counts["waiting"]:
-                return
-            await asyncio.sleep(0.2)
+            return not counts["queued"] + counts["running"] + counts["waiting"]
+
+        try:
+            await until(nothing_left, END_WAIT_S)
+        except TimeoutError:
+            pass  # the verdict names the jobs
 
     async def _judge(self) -> None:
         outcome = self.outcome
@@ -157,11 +159,14 @@ class KillStack:
             raise BootError(f"the database is damaged: {verdict}")
 
     async def _check_processes(self) -> None:
-        deadline = time.monotonic() + PROCESS_WAIT_S
-        while alive := [pid for pid in self._family if _runs(pid)]:
-            if time.monotonic() > deadline:
-                raise BootError(f"processes of dead supervisors are left: {alive}")
-            await asyncio.sleep(0.05)
+        async def gone() -> bool:
+            return not any(_runs(pid) for pid in self._family)
+
+        try:
+            await until(gone, PROCESS_WAIT_S)
+        except TimeoutError:
+            alive = [pid for pid in self._family if _runs(pid)]
+            raise BootError(f"processes of dead supervisors are left: {alive}") from None
 
 
 def _runs(pid: int) -> bool:

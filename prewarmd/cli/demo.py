@@ -82,7 +82,7 @@ def _progress(console: Console, wanted: int) -> Iterator[Any]:
 
 async def _keep(console: Console, directory: Path, socket: Path) -> None:
     console.print(f"\neverything stays up until Ctrl-C, in {directory}; look around:")
-    for what in ("status", "jobs list", "config"):
+    for what in ("status", "status --watch", "jobs list"):
         console.print(f"  prewarmd {what} --socket {socket}")
     await until_signal()
 

@@ -45,4 +45,9 @@ def plain(value: Any, unit: str = "") -> str:
 
 def fault(error: dict[str, Any] | None) -> str:
     """A job's error as one phrase."""
-    return safe(f"{error['code']}: {error['message']}") if error else ""
+    return safe(coded(error["code"], error["message"])) if error else ""
+
+
+def coded(code: str, detail: str) -> str:
+    """A code and what is said about it; a store's own texts often begin with the same code."""
+    return detail if detail.startswith(f"{code}:") else f"{code}: {detail}"

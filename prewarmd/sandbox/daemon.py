@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +33,14 @@ class AnswerError(Exception):
         super().__init__(f"{status}: {problem}")
         self.status = status
         self.problem = problem
+
+
+async def until(look: Callable[[], Awaitable[Any]], wait_s: float = 20.0) -> Any:
+    """What `look` returns once it is true; TimeoutError after `wait_s`."""
+    async with asyncio.timeout(wait_s):
+        while not (seen := await look()):  # noqa: ASYNC110  another process cannot set an event
+            await asyncio.sleep(0.02)
+        return seen
 
 
 class RunningDaemon:
@@ -193,12 +201,13 @@ class RunningDaemon:
 
     async def finished(self, job: str, wait_s: float = 30.0) -> dict[str, Any]:
         """The job, once it is ready, failed or cancelled; TimeoutError after `wait_s`."""
-        async with asyncio.timeout(wait_s):
-            while True:
-                found = await self.job(job)
-                if found["state"] in FINAL:
-                    return found
-                await asyncio.sleep(0.02)
+
+        async def look() -> Any:
+            found = await self.job(job)
+            return found if found["state"] in FINAL else None
+
+        done: dict[str, Any] = await until(look, wait_s)
+        return done
 
     async def progress(self, every_s: float = 0.1) -> AsyncIterator[dict[str, int]]:
         """The counts by state, again and again."""

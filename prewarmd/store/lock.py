@@ -6,6 +6,7 @@ the holder's pid, so that `status` can look at a daemon that hangs.
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -29,15 +30,13 @@ class StateLock:
                 f"cannot write the state directory {state_dir}: {error.strerror}",
                 "choose another state_dir, or give this user the right to it",
             ) from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(fd):
             pid = os.pread(fd, 32, 0).split(b"\n")[0].decode("ascii", "replace") or "?"
             os.close(fd)
             raise AlreadyRunningError(
                 f"a daemon (pid {pid}) owns {state_dir} already",
                 "stop it, or choose another state_dir",
-            ) from None
+            )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return cls(fd)
@@ -48,6 +47,17 @@ class StateLock:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _locked(fd: int) -> bool:
+    """Tried for a moment: `holder` looks by taking a shared lock for an instant."""
+    for _ in range(20):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
 
 
 def holder(state_dir: Path) -> int | None:

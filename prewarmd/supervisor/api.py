@@ -171,8 +171,7 @@ class Api:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         job = self._id(request)
-        state = await self._intake.cancel(job)
-        done = state is JobState.CANCELLED
+        done, state = await self._intake.cancel(job)
         return await self._changed(job, state, done=done, what="cancelled")
 
     async def _changed(
@@ -217,6 +216,7 @@ class Api:
             raise ProblemError(422, "Invalid", f"kind: must be one of {', '.join(Kind)}")
         if not SHA256.fullmatch(sha256):
             raise ProblemError(422, "Invalid", "sha256: must be 64 lower-case hex digits")
+        self._judge.check_bot(bot)
         row = await self._store.media(bot, sha256, Kind(kind))
         if row is not None:
             return answer(media_json(row))
@@ -232,6 +232,7 @@ class Api:
             raise ProblemError(422, "Invalid", f"kind: must be one of {', '.join(Kind)}")
         wanted = Kind(kind) if kind else None
         bot, key = query["bot"], query["key"]
+        self._judge.check_bot(bot)
         bucket = query.get("bucket") or self._judge.default_bucket
         row = await self._store.media_by_key(bot, bucket, key, wanted)
         sha256 = self._intake.carried(key)

@@ -91,6 +91,15 @@ class Judge:
         """What a job that names no bucket means."""
         return self._buckets[0]
 
+    def check_bot(self, bot: str) -> None:
+        """A ProblemError 404 that names those there are, for a path with another."""
+        if bot not in self._bots:
+            raise ProblemError(404, "NoSuchBot", self._unknown(bot))
+
+    def _unknown(self, bot: str) -> str:
+        known = ", ".join(sorted(self._bots)[:10])
+        return f"{_shown(bot)} is no configured bot; known: {known}"
+
     def read(self, body: bytes) -> Prefix | list[NewJob]:
         """What a POST /v1/jobs asks for."""
         value = parse_json(body)
@@ -148,8 +157,7 @@ class Judge:
         self, bot: str, bucket: str | None, kind: str | None, index: int | None
     ) -> tuple[str, Kind | None]:
         if bot not in self._bots:
-            known = ", ".join(sorted(self._bots)[:10])
-            raise self._problem("bot", f"{_shown(bot)} is no configured bot; known: {known}", index)
+            raise self._problem("bot", self._unknown(bot), index)
         if bucket is not None and bucket not in self._buckets:
             rule = f"{_shown(bucket)} is not configured; known: {', '.join(self._buckets)}"
             raise self._problem("bucket", rule, index)

@@ -133,19 +133,17 @@ class Intake:
             del self._batches[batch.id]
         self._loop.put(PageSubmitted(page.batch, page.after, page.done))
 
-    async def cancel(self, job: JobId) -> JobState | None:
-        """Take a job back: CANCELLED when done, else the state that forbids it; None: unknown."""
+    async def cancel(self, job: JobId) -> tuple[bool, JobState | None]:
+        """Take a job back: (whether, the state that forbids it; None: there is no such job)."""
         reply = await self._ask(lambda ticket: CancelAsked(ticket, job))
         if reply.known:
-            return reply.refused_by or JobState.CANCELLED
+            return reply.refused_by is None, reply.refused_by
         before = await self._store.job(job)
-        if before is None or before.state in (
-            JobState.READY, JobState.FAILED, JobState.CANCELLED, JobState.RUNNING
-        ):  # fmt: skip
-            return before.state if before else None
+        if before is None or before.state not in (JobState.QUEUED, JobState.WAITING):
+            return False, before.state if before else None
         state = await self._store.cancel(job)
         self._loop.put(Forgotten(job))
-        return state
+        return state is JobState.CANCELLED, state
 
     async def retry(self, job: JobId) -> tuple[bool, JobState | None]:
         """Queue a finished job again, or wake a waiting one: (whether, the state otherwise)."""

@@ -60,7 +60,7 @@ def tree(pid: int) -> list[int]:
 
 
 def _role(process: psutil.Process) -> str:
-    line = " ".join(process.cmdline()[:4])
+    line = " ".join(process.cmdline()[:4]).strip()  # a title is padded with blanks
     for word in ("forkserver", "resource_tracker"):
         if word in line:
             return word

@@ -52,10 +52,10 @@ async def run(client: str, requirement: str, directory: Path) -> None:
             "chat": bot.chats[0][0],
             "files": files,
         }
+        command = [python, HERE / client, orjson.dumps(given).decode()]
         done = await asyncio.to_thread(
-            subprocess.run, [python, HERE / client, orjson.dumps(given).decode()],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            lambda: subprocess.run(command, capture_output=True, text=True, timeout=60)
+        )
         print(f"{requirement}: {done.stdout.strip() or done.stderr[-2000:]}")
         if done.returncode:
             raise SystemExit(f"{requirement} does not get along with the sandbox")

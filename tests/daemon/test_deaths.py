@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-from prewarmd.sandbox.daemon import RunningDaemon
+from prewarmd.sandbox.daemon import RunningDaemon, until
 from prewarmd.sandbox.media import Format
-from tests.support.house import House, child_pids, until
+from tests.support.house import House, child_pids
 
 ONE = "workers = 1\n[queue]\nretry_base_s = 0.1\n"
 
@@ -86,7 +86,7 @@ async def test_a_supervisor_killed_at_work_loses_nothing(house: House) -> None:
     """Acknowledged is committed: after SIGKILL a new daemon ends every job by itself, and the
     children of the old one are gone."""
     stored = [await house.store(size_bytes=200_000) for _ in range(30)]
-    house.configure(top="workers = 2\n")
+    house.configure(top="workers = 1\n")
     daemon = house.new_daemon()
     await daemon.start()
     children = child_pids(daemon)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from prewarmd.sandbox.daemon import RunningDaemon
+from prewarmd.sandbox.daemon import RunningDaemon, until
 from prewarmd.sandbox.media import Format
-from tests.support.house import House, until
+from tests.support.house import House
 
 
 async def send_by_id(house: House, bot: str, kind: str, file_id: str) -> bool:
@@ -85,7 +85,7 @@ async def test_the_same_bytes_twice_for_one_bot_are_one_upload(house: House) -> 
 async def test_an_overwritten_object_gets_a_new_file_id(house: House) -> None:
     """And the old one is not answered any more once that job is ready."""
     before = await house.store(name="cover.jpg")
-    async with house.daemon(top="workers = 2\n[cache]\nttl_s = 0\n") as daemon:
+    async with house.daemon(top="workers = 1\n[cache]\nttl_s = 0\n") as daemon:
         old = await house.warmed(daemon, before)
         after = await house.store(name="cover.jpg")
         assert after.sha256 != before.sha256
@@ -101,7 +101,7 @@ async def test_an_overwritten_object_gets_a_new_file_id(house: House) -> None:
 async def test_an_unchanged_object_is_asked_about_and_not_sent_again(house: House) -> None:
     """Past the TTL the store is asked with If-None-Match: no body, no upload, the same file_id."""
     stored = await house.store()
-    async with house.daemon(top="workers = 2\n[cache]\nttl_s = 0\n") as daemon:
+    async with house.daemon(top="workers = 1\n[cache]\nttl_s = 0\n") as daemon:
         first = await house.warmed(daemon, stored)
         status = await daemon.ask("GET", "/v1/status")
         again = await house.warmed(daemon, stored)
@@ -201,7 +201,7 @@ async def test_a_connection_that_breaks_is_tried_again(house: House, cut: str) -
     # More than socket buffers hold: what is in them may arrive, and counts as sent.
     stored = await house.store(size_bytes=9_000_000)
     rule = {"method": "sendPhoto", "bot": "beta_sandbox_bot", "cut": cut, "cut_bytes": 100_000}
-    async with house.daemon(top="workers = 2\n[queue]\nretry_base_s = 0.1\n") as daemon:
+    async with house.daemon(top="workers = 1\n[queue]\nretry_base_s = 0.1\n") as daemon:
         async with house.faults(rule):
             [admitted] = await daemon.submit([{"bot": "beta", "key": stored.key}])
             seen = []

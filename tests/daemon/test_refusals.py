@@ -6,8 +6,8 @@ from typing import Any
 import psutil
 import pytest
 
-from prewarmd.sandbox.daemon import AnswerError, RunningDaemon
-from tests.support.house import House, until
+from prewarmd.sandbox.daemon import AnswerError, RunningDaemon, until
+from tests.support.house import House
 
 QUICK = "workers = 1\n[queue]\nretry_base_s = 0.1\n"
 
@@ -79,7 +79,7 @@ async def test_no_token_and_no_secret_is_ever_told(house: House) -> None:
         await daemon.start()
         admitted = await daemon.submit([{"bot": "alpha", "key": one.key} for one in stored])
         for one in admitted:
-            await daemon.finished(one["id"])
+            await house.hurried(daemon, one["id"])
         family = psutil.Process(daemon.pid)
         everyone = (family, *family.children(recursive=True))
         seen += [" ".join(process.cmdline()) for process in everyone]

@@ -454,7 +454,7 @@ def test_a_one_way_pipe_is_refused(on_loop: OnLoop) -> None:
     async def run() -> None:
         before = descriptors()
         reader, writer = multiprocessing.Pipe(duplex=False)
-        with pytest.raises(OSError, match="(?i)socket"):
+        with pytest.raises(OSError, match=r"(?i)socket"):
             await adopt(End(), reader)
         writer.close()
         assert descriptors() == before
