@@ -52,7 +52,7 @@ async def run(client: str, requirement: str, directory: Path) -> None:
             "chat": bot.chats[0][0],
             "files": files,
         }
-        command = [python, HERE / client, orjson.dumps(given).decode()]
+        command = [str(python), str(HERE / client), orjson.dumps(given).decode()]
         done = await asyncio.to_thread(
             lambda: subprocess.run(command, capture_output=True, text=True, timeout=60)
         )
