@@ -38,7 +38,7 @@ test: $(STAMP) ## Run every test (ARGS=tests/core to choose)
 check: format-check lint types contracts test ## Everything CI asks for: format, lint, types, contracts, tests
 
 format: $(STAMP) ## Rewrite the code in the house format
-	@$(BIN)/ruff check --quiet --fix-only --select I,RUF100,UP .
+	@$(BIN)/ruff check --quiet --fix-only --select I,UP .
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: format-check

@@ -5,9 +5,10 @@ import time
 from bench.calibrate import loop_s, speed
 from prewarmd.core import events, reports, verbs
 from prewarmd.core.commands import Recall, Spawn, Tell
-from prewarmd.core.engine import BotSpec, Engine, EnginePolicy
+from prewarmd.core.engine import Engine
 from prewarmd.core.jobs import Job, JobId, Kind
 from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy
 
 JOBS = 50_000
 BOTS = 20
@@ -50,7 +51,7 @@ def main() -> None:
     generations: dict[int, int] = {}
     before = loop_s()
     began, turns, now = time.process_time(), 0, 0.0
-    while waiting or engine.jobs:
+    while waiting or engine.desk.jobs:
         now += 0.001
         commands = engine.turn(waiting, now, 0.5)
         answers = (_answer(engine, command, generations) for command in commands)

@@ -65,6 +65,10 @@ class CacheIndex:
         """Contents held."""
         return len(self._entries)
 
+    def find(self, sha256: str) -> Entry | None:
+        """The entry of a content, as it is; None when it is not here."""
+        return self._entries.get(sha256)
+
     def pin(self, sha256: str) -> Entry | None:
         """The entry of a content, kept from eviction until `unpin`; None when it is not here."""
         entry = self._entries.get(sha256)

@@ -115,6 +115,12 @@ class Lane:
             return FOREVER if self.gate.probing else self.gate.until
         return max(self.pace.next_at(), self.paused_until)
 
+    def enter(self, now: float) -> None:
+        """An upload begins."""
+        self.pace.spend(now)
+        self.gate.enter()
+        self.in_flight += 1
+
     def pause(self, until: float) -> None:
         """Telegram asked for a pause; several answers of one flood are one pause."""
         self.paused_until = max(self.paused_until, until)
@@ -128,10 +134,23 @@ class Bot:
     lanes: list[Lane]
     pace: Pace
     gate: Gate = field(default_factory=lambda: Gate(first_s=5.0, cap_s=900.0))
-    queue: ReadyQueue[JobId] = field(default_factory=ReadyQueue)
+    queues: dict[str, ReadyQueue[JobId]] = field(default_factory=dict)
+    """By bucket: one that refuses us holds back its own jobs alone."""
     loaded: ReadyQueue[JobId] = field(default_factory=ReadyQueue)
     under_way: int = 0
-    """Jobs taken from `queue` and not yet uploading: what prefetch is bounded by."""
+    """Jobs taken from `queues` and not yet uploading: what prefetch is bounded by."""
+
+    def queue(self, bucket: str) -> ReadyQueue[JobId]:
+        """Its jobs that wait for bytes out of one bucket."""
+        found = self.queues.get(bucket)
+        if found is None:
+            found = self.queues[bucket] = ReadyQueue()
+        return found
+
+    def enter(self, now: float) -> None:
+        """One of its lanes begins an upload."""
+        self.pace.spend(now)
+        self.gate.enter()
 
     def next_lane(self, now: float) -> tuple[Lane | None, float]:
         """The lane that may send soonest, and when (FOREVER: only an event can tell)."""

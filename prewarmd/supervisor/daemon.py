@@ -22,9 +22,10 @@ from systemd_watchdog import WatchDog
 from prewarmd import __version__
 from prewarmd.config.tree import Config
 from prewarmd.core.content import KeyPattern
-from prewarmd.core.engine import BotSpec, Engine, EnginePolicy
+from prewarmd.core.engine import Engine
 from prewarmd.core.events import DrainAsked
 from prewarmd.core.jobs import Kind
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.errors import BootError, ExitCode, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
@@ -122,7 +123,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
             engine = Engine(policy_of(config), bots_of(config))
-            arena = Arena.of(engine.cache.extents.size_bytes)
+            arena = Arena.of(engine.desk.cache.extents.size_bytes)
             stack.callback(arena.close)
             board = Board.of(config.workers * config.slots)
             stack.callback(board.close)

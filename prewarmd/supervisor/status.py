@@ -44,10 +44,11 @@ class Status:
     def look(self) -> dict[str, Any]:
         """The object of GET /v1/status."""
         engine, now = self._loop.engine, monotonic()
+        desk = engine.desk
         counts = self._store.counts()
         p50, p95 = self._observer.latency.milliseconds(0.5, 0.95)
         reasons = self.reasons()
-        cache = engine.cache
+        cache = desk.cache
         asked = cache.hits + cache.misses
         return {
             "version": self._version,
@@ -75,10 +76,10 @@ class Status:
                 "possible_duplicates": counts.possible_duplicates,
             },
             "latency": {"p50_ms": p50, "p95_ms": p95},
-            "rates": {"per_minute": engine.ready_rate.per_window(now)},
-            "lanes": [self._lane(lane, now) for bot in engine.bots.values() for lane in bot.lanes],
+            "rates": {"per_minute": desk.ready_rate.per_window(now)},
+            "lanes": [self._lane(lane, now) for bot in desk.bots.values() for lane in bot.lanes],
             "bots": {
-                slug: {"stale_media": counts.stale_bot_rows.get(slug, 0)} for slug in engine.bots
+                slug: {"stale_media": counts.stale_bot_rows.get(slug, 0)} for slug in desk.bots
             },
             "supervisor": self._sampler.sample(os.getpid()),
             "helpers": [
@@ -92,8 +93,8 @@ class Status:
     def measure(self, metrics: Metrics) -> None:
         """Set the gauges that mirror the engine."""
         engine = self._loop.engine
-        metrics.cache_bytes.set(engine.cache.used_bytes)
-        metrics.cache_items.set(engine.cache.items)
+        metrics.cache_bytes.set(engine.desk.cache.used_bytes)
+        metrics.cache_items.set(engine.desk.cache.items)
         metrics.children.set(engine.children.ready)
 
     def reasons(self) -> list[dict[str, str]]:
@@ -142,7 +143,7 @@ class Status:
                 record = self._board.read(row)
                 if record is None or record.task != task:
                     continue
-                job = engine.jobs.get(record.job)  # type: ignore[call-overload]  # a board holds plain integers
+                job = engine.desk.jobs.get(record.job)  # type: ignore[call-overload]  # a board holds plain integers
                 rows.append(
                     {
                         "job": public_id(record.job),  # type: ignore[arg-type]  # likewise

@@ -32,7 +32,7 @@ class Observer:
             self._event(event)
         for command in commands:
             self._command(command)
-        cache = engine.cache
+        cache = engine.desk.cache
         if cache.hits > self._hits:
             self.metrics.cache_hit.inc(cache.hits - self._hits)
             self._hits = cache.hits

@@ -3,8 +3,8 @@
 import pytest
 
 from prewarmd.core import events, records, verbs
-from prewarmd.core.engine import EnginePolicy
 from prewarmd.core.jobs import Job, JobId, JobState, Kind, Phase
+from prewarmd.core.policy import EnginePolicy
 from tests.core.outside import Refused, fates_of
 from tests.core.world import World
 
@@ -41,7 +41,7 @@ def in_phase(phase: Phase) -> tuple[World, JobId]:
             world.store_object(f"{number}.jpg")
     world.run(1.0)
     world.commit_s = 0.001
-    assert world.engine.jobs[job].phase is phase
+    assert world.engine.desk.jobs[job].phase is phase
     return world, job
 
 
@@ -73,11 +73,11 @@ def test_a_job_in_a_childs_hands_cannot(phase: Phase) -> None:
 def test_taking_back_the_first_does_not_take_back_those_who_joined_it() -> None:
     """Another client's job would be lost with it."""
     world, leader = in_phase(Phase.LOADED)
-    content = world.objects["m", world.engine.jobs[leader].key]
+    content = world.objects["m", world.engine.desk.jobs[leader].key]
     world.objects["m", "copy.jpg"] = content
     follower = world.submit("alpha", "copy.jpg", sha256=content[0])
     world.run(0.1)
-    assert world.engine.jobs[follower].phase is Phase.JOINED
+    assert world.engine.desk.jobs[follower].phase is Phase.JOINED
     assert world.ask(events.CancelAsked, leader).refused_by is None
     world.finish()
     assert world.state(follower) is JobState.READY
@@ -124,7 +124,7 @@ def test_a_job_that_the_store_cancelled_leaves_no_trace(phase: Phase) -> None:
     world, job = in_phase(phase)
     world.forget(job)
     world.run(0.01)
-    assert (job in world.engine.jobs) == (phase is Phase.UPLOADING), (
+    assert (job in world.engine.desk.jobs) == (phase is Phase.UPLOADING), (
         "only an upload runs its course"
     )
     world.finish()
@@ -148,7 +148,7 @@ def test_jobs_of_a_bot_that_is_not_configured_stay_in_the_store() -> None:
     job = world.submit("gone", "a.jpg")
     world.run(1.0)
     assert world.state(job) is JobState.QUEUED
-    assert world.engine.jobs == {}
+    assert world.engine.desk.jobs == {}
 
 
 def test_a_job_that_waits_for_its_time_waits_across_a_restart() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from prewarmd.core import commands, events, records, reports, verbs
 from prewarmd.core.backoff import RetryPolicy
-from prewarmd.core.engine import EnginePolicy
 from prewarmd.core.jobs import JobId, JobState, Phase
+from prewarmd.core.policy import EnginePolicy
 from tests.core.outside import Dies, NoMemory, Refused, fates_of
 from tests.core.world import World
 
@@ -106,7 +106,7 @@ def test_a_death_right_after_its_question_for_memory() -> None:
     world.store_object("a.jpg")
     job = world.submit("alpha", "a.jpg")
     world.run(0.005)
-    (task,) = world.engine.fetching
+    (task,) = world.engine.downloads.fetching
     world.fates = fates_of(NoMemory(), of=verbs.Into)
     world.put(events.ChildReported(0, 1, reports.Opened(task, 5000, '"e"')))
     world.kill(0)
@@ -208,8 +208,8 @@ def test_what_an_earlier_life_said_is_not_believed() -> None:
     world.upload_s = 2.0
     (job,) = submit(world, 1)
     world.run(0.2)
-    (task,) = world.engine.sending
-    child = world.engine.sending[task].child
+    (task,) = world.engine.uploads.sending
+    child = world.engine.uploads.sending[task].child
     uploaded = reports.Uploaded(task, "stale", "stale", "photo", 1, 0.1)
     world.kill(child.index)
     world.run(0.5)
@@ -300,7 +300,7 @@ def test_a_drain_does_not_spin_while_a_child_is_in_back_off() -> None:
     world.upload_s = 5.0
     submit(world, 1)
     world.run(0.5)
-    (sending,) = world.engine.sending.values()
+    (sending,) = world.engine.uploads.sending.values()
     idle = 1 - sending.child.index
     world.boot_s = 0.001
     for _ in range(4):
@@ -320,8 +320,8 @@ def test_a_drain_starts_nothing_for_an_answer_of_the_catalogue() -> None:
     world.run(1.2)
     job = world.submit("alpha", "a.jpg", sha256=sha256)
     world.run(0.5)
-    assert world.engine.jobs[uploading].phase is Phase.UPLOADING
-    assert world.engine.jobs[job].phase is Phase.RECALLING
+    assert world.engine.desk.jobs[uploading].phase is Phase.UPLOADING
+    assert world.engine.desk.jobs[job].phase is Phase.RECALLING
     drain(world)
     assert world.state(uploading) is JobState.READY
     assert world.state(job) is JobState.QUEUED
@@ -335,7 +335,7 @@ def test_a_stalled_store_starts_nothing_new_and_loses_nothing() -> None:
     world = World(["alpha"], EnginePolicy(workers=1, slots=4))
     jobs = submit(world, 30)
     world.run(0.09)
-    in_flight = [sending.job.id for sending in world.engine.sending.values()]
+    in_flight = [sending.job.id for sending in world.engine.uploads.sending.values()]
     assert in_flight
     world.stall()
     told = len(world.told)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from prewarmd.core import records, verbs
-from prewarmd.core.engine import EnginePolicy
 from prewarmd.core.extents import PAGE
 from prewarmd.core.jobs import JobId, JobState, Kind
+from prewarmd.core.policy import EnginePolicy
 from tests.core.outside import NoMemory, Refused, fates_of
 from tests.core.world import World, content_of
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from prewarmd.core import records, verbs
-from prewarmd.core.engine import BotSpec, EnginePolicy
 from prewarmd.core.jobs import JobId, JobState, Kind
 from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Fate, Refused, fates_of
 from tests.core.world import World
 

@@ -1,8 +1,8 @@
 """Prefixes: listed page by page, no faster than the queue takes them, through the same gates."""
 
 from prewarmd.core import commands, events, verbs
-from prewarmd.core.engine import EnginePolicy
 from prewarmd.core.jobs import JobState
+from prewarmd.core.policy import EnginePolicy
 from tests.core.outside import Dies, Fates, Refused, fates_of
 from tests.core.world import World
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from prewarmd.core import commands, events, records, verbs
 from prewarmd.core.backoff import RestartPolicy, RetryPolicy
-from prewarmd.core.engine import BotSpec, EnginePolicy
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import FINISHED, JobId, JobState, Kind
 from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Dies, Fate, NoMemory, Refused
 from tests.core.world import World
 

@@ -17,8 +17,9 @@ from heapq import heappop
 
 from prewarmd.core import commands, events, records, verbs
 from prewarmd.core.content import KeyPattern
-from prewarmd.core.engine import BotSpec, Engine, EnginePolicy
+from prewarmd.core.engine import Engine
 from prewarmd.core.jobs import FINISHED, Job, JobEvent, JobId, JobState, Kind, advance
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Outside
 
 LAYOUT = KeyPattern.parse("{bot}/{kind}/{sha256}.{ext}")
@@ -154,7 +155,7 @@ class World(Outside):
                     job: (row.state, row.code, held.phase if held else "not held")
                     for job, row in self.rows.items()
                     if row.state not in FINISHED
-                    for held in [self.engine.jobs.get(job)]
+                    for held in [self.engine.desk.jobs.get(job)]
                 }
                 raise AssertionError(
                     f"unfinished after {limit_s} s: {left}; {self.engine.readiness(self.now)}"
@@ -181,21 +182,21 @@ class World(Outside):
     def check_quiet(self) -> None:
         """All is done: no slot, pin, memory, gate or leader is left behind."""
         engine = self.engine
-        assert engine.jobs == {}
-        assert engine.fetching == {}
-        assert engine.flights == {}
-        assert engine.sending == {}
+        assert engine.desk.jobs == {}
+        assert engine.downloads.fetching == {}
+        assert engine.downloads._flights == {}
+        assert engine.uploads.sending == {}
         assert all(not child.tasks for child in engine.children.all)
         assert not any(process.works for process in self._processes.values())
-        held = sum(e.extent.size_bytes for e in engine.cache._entries.values())
-        assert engine.cache.used_bytes == held, "reserved memory leaked"
-        assert all(entry.pins == 0 for entry in engine.cache._entries.values())
-        assert engine._leaders == {}
-        assert engine._joined == {}
-        assert engine._pinned == {}
-        assert engine._recalled == set()
-        assert not any(lane.in_flight for bot in engine.bots.values() for lane in bot.lanes)
-        assert not engine._recalling
+        held = sum(e.extent.size_bytes for e in engine.desk.cache._entries.values())
+        assert engine.desk.cache.used_bytes == held, "reserved memory leaked"
+        assert all(entry.pins == 0 for entry in engine.desk.cache._entries.values())
+        assert engine.desk._leaders == {}
+        assert engine.desk._joined == {}
+        assert engine.desk.pinned == {}
+        assert engine.desk.recalled == set()
+        assert not any(lane.in_flight for bot in engine.desk.bots.values() for lane in bot.lanes)
+        assert not engine.desk.recalling
 
     # -- turns -----------------------------------------------------------------------------------
 
