@@ -16,7 +16,7 @@ KILLS   ?= 200
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench kill-stack conformance unit-check lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench kill-stack conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ unit-check: $(STAMP) ## Have systemd judge the unit file (needs systemd-analyze)
 	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: apt install systemd"; exit 1; }
 	@mkdir -p $(VENV)/unit && sed 's|/opt/prewarmd/bin|$(abspath $(BIN))|' deploy/prewarmd.service > $(VENV)/unit/prewarmd.service
 	@systemd-analyze verify --man=no $(VENV)/unit/prewarmd.service && echo "prewarmd.service: ok"
+
+diagrams: $(STAMP) ## Draw the state diagrams of ARCHITECTURE.md from the tables in the code
+	@$(BIN)/python -m tests.support.diagrams
 
 lock: $(STAMP) ## Re-resolve requirements.lock (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --extra postgres \

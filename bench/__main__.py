@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("channel_roundtrip", "engine_turns", "idle", "end_to_end")
+NAMES = ("channel_roundtrip", "engine", "queue", "eviction", "rates", "idle", "end_to_end")
 
 
 def main() -> int:

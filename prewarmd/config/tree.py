@@ -23,7 +23,9 @@ from pydantic_core import PydanticCustomError
 from prewarmd.config.sizes import parse_bytes
 from prewarmd.core.backoff import RetryPolicy
 from prewarmd.core.content import KeyPattern
+from prewarmd.core.jobs import Kind
 from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.scoring import ScorePolicy
 
 
 def wrong(problem: str, hint: str = "") -> PydanticCustomError:
@@ -84,7 +86,7 @@ def _chat_id(value: object) -> object:
 
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Seconds = Annotated[float, BeforeValidator(_no_bool)]
-Size = Annotated[int, BeforeValidator(_size)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 Url = Annotated[str, AfterValidator(_url)]
 Bucket = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")]
 
@@ -187,6 +189,8 @@ class Limits(Section):
     private_per_s: Annotated[Seconds, Field(gt=0)] = 1.0
     group_per_min: Annotated[Seconds, Field(gt=0)] = 20.0
     bot_per_s: Annotated[Seconds, Field(gt=0)] = 30.0
+    download_bytes_per_s: Size = 0
+    upload_bytes_per_s: Size = 0
 
     @property
     def policy(self) -> LimitPolicy:
@@ -199,6 +203,36 @@ class Limits(Section):
         )
 
 
+Points = Annotated[Int, Field(ge=-255, le=255)]
+
+
+class Score(Section):
+    """[queue.score]: what a job's priority is made of; larger runs first."""
+
+    base: Points = 100
+    tiny_below: Size = 100_000
+    tiny: Points = 50
+    small_below: Size = 1_000_000
+    small: Points = 30
+    huge_above: Size = 20_000_000
+    huge: Points = -20
+    photo: Points = 20
+    video: Points = -10
+    document: Points = 0
+    audio: Points = 0
+    young_s: Annotated[Seconds, Field(ge=0)] = 60.0
+    young: Points = 15
+
+    @property
+    def policy(self) -> ScorePolicy:
+        """As the engine takes it."""
+        return ScorePolicy(
+            self.base, self.tiny_below, self.tiny, self.small_below, self.small, self.huge_above,
+            self.huge, self.young_s, self.young,
+            {kind: getattr(self, kind) for kind in Kind},
+        )  # fmt: skip
+
+
 class Queue(Section):
     """[queue]: how much is accepted, and how often a job is tried."""
 
@@ -206,6 +240,10 @@ class Queue(Section):
     attempts: Annotated[Int, Field(ge=1)] = 8
     retry_base_s: Annotated[Seconds, Field(gt=0)] = 1.0
     retry_cap_s: Annotated[Seconds, Field(gt=0)] = 300.0
+    starve_after_s: Annotated[Seconds, Field(gt=0)] = 600.0
+    prefetch_horizon_s: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
+    size_probe: bool = True
+    score: Score = Score()
 
     @property
     def policy(self) -> RetryPolicy:

@@ -39,20 +39,22 @@ class Chats:
             verb = verbs.AskChat(task, lane.bot, lane.chat_id)
             self._desk.out.append(Tell(child.index, verb))
 
-    def known(self, task: int, kind: str) -> None:
+    def known(self, task: int, kind: str, now: float) -> None:
         """Telegram told: from now on its own pace."""
         lane = self.asking.pop(task).lane
+        bot = self._desk.bots[lane.bot]
         lane.chat_kind = kind
         lane.gate.accept()
-        before, lane.pace = lane.pace, self._desk.policy.limits.pace(kind)
-        lane.pace.follow(before)
-        self._desk.place(self._desk.bots[lane.bot])
+        lane.repace(self._desk.policy.limits.pace(kind))
+        bot.stir(lane, now)
+        self._desk.touch(bot)
 
     def unknown(self, task: int, code: str, detail: str, now: float) -> None:
         """Its kind stays unknown, so its pace the slower one; a refusal closes it."""
         lane = self.asking.pop(task).lane
         if FAULTS[code].remedy is Remedy.CLOSE_CHAT:
             lane.gate.refuse(code, detail, now)
+            self._desk.bots[lane.bot].stir(lane, now)
 
     def orphaned(self, task: int) -> None:
         """Its child died: ask again."""

@@ -1,9 +1,9 @@
 """The children as the engine sees them: who lives, who has a slot free, who is to be started.
 
-starting -> ready -> (draining) -> stopped; any death leads to backoff and a new start. A death
-before Hello is a boot failure: so many in a row, over all children, and the daemon gives up rather
-than spin. Silence of the child's own loop is a hang. Rows of the job board belong to slots: child
-i owns rows [i * slots, (i + 1) * slots), so after its death exactly those tell how far it had got.
+What may follow what is CHILD_TRANSITIONS. A death before Hello is a boot failure: so many in a row,
+over all children, and the daemon gives up rather than spin. Silence of the child's own loop is a
+hang. Rows of the job board belong to slots: child i owns rows [i * slots, (i + 1) * slots), so
+after its death exactly those tell how far it had got.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from prewarmd.core.backoff import RestartPolicy
 from prewarmd.core.commands import Command, Finish, Kill, Retire, Spawn
+from prewarmd.core.jobs import IllegalTransitionError
 
 GAP_S = 5.0
 """A turn that comes so late means that we were stopped ourselves: nobody's silence counts then."""
@@ -24,6 +25,42 @@ class ChildState(StrEnum):
     DRAINING = "draining"
     BACKOFF = "backoff"
     STOPPED = "stopped"
+
+
+class ChildEvent(StrEnum):
+    """What can happen to a child."""
+
+    SPAWNED = "spawned"
+    GREETED = "greeted"
+    """It said Hello."""
+    RETIRED = "retired"
+    """It is not needed any more."""
+    DIED = "died"
+    """It will be started again."""
+    ENDED = "ended"
+    """It exited, and that was wanted."""
+
+
+CHILD_TRANSITIONS: dict[ChildState, dict[ChildEvent, ChildState]] = {
+    ChildState.BACKOFF: {
+        ChildEvent.SPAWNED: ChildState.STARTING,
+        ChildEvent.RETIRED: ChildState.STOPPED,
+    },
+    ChildState.STARTING: {
+        ChildEvent.GREETED: ChildState.READY,
+        ChildEvent.DIED: ChildState.BACKOFF,
+        ChildEvent.ENDED: ChildState.STOPPED,
+    },
+    ChildState.READY: {
+        ChildEvent.RETIRED: ChildState.DRAINING,
+        ChildEvent.DIED: ChildState.BACKOFF,
+        ChildEvent.ENDED: ChildState.STOPPED,
+    },
+    ChildState.DRAINING: {
+        ChildEvent.ENDED: ChildState.STOPPED,
+    },
+    ChildState.STOPPED: {},
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -45,9 +82,18 @@ class Child:
     """End of its backoff."""
     deaths: int = 0
     """In a row, without a healthy life between."""
+    alone: bool = False
+    """Its one task is a suspect's: nothing else is given to it."""
     done: int = 0
     killed: bool = False
     last_exit: str = ""
+
+    def happen(self, event: ChildEvent, now: float) -> None:
+        """Move to the state that follows; the only place that assigns `state`."""
+        after = CHILD_TRANSITIONS[self.state].get(event)
+        if after is None:
+            raise IllegalTransitionError(f"a {self.state} child cannot be {event}")
+        self.state, self.since = after, now
 
 
 class Children:
@@ -62,28 +108,43 @@ class Children:
         ]
         self.restarts = 0
         self.draining = False
+        self.ward: Child | None = None
+        """The child that takes nothing new, to be given to a suspect alone."""
+        self._next = 0
         self._boot_failures = 0
         self._turned: float | None = None
 
     def pick(self) -> Child | None:
-        """The ready child with most slots free; None when there is none. O(children)."""
-        best = None
-        for child in self.all:
-            if child.state is not ChildState.READY or not child.rows:
-                continue
-            if best is None or len(child.rows) > len(best.rows):
-                best = child
-        return best
+        """A ready child with a slot free; None when there is none. They take turns, which fills
+        them as evenly as looking for the emptiest would. O(1) unless some are full."""
+        children = self.all
+        for _ in children:
+            child = children[self._next]
+            free = child.rows and child.state is ChildState.READY and not child.alone
+            if free and child is not self.ward:
+                return child
+            self._next = (self._next + 1) % len(children)
+        return None
 
-    def begin(self, child: Child, task: int) -> int:
+    def pick_alone(self) -> Child | None:
+        """A ready child with nothing in hand, for a suspect; as long as there is none, the one
+        with least in hand takes nothing new, until the turn ends. O(children)."""
+        living = (c for c in self.all if c.state is ChildState.READY and c.rows and not c.alone)
+        self.ward = min(living, key=lambda child: len(child.tasks), default=None)
+        return self.ward if self.ward is not None and not self.ward.tasks else None
+
+    def begin(self, child: Child, task: int, *, alone: bool = False) -> int:
         """Take a slot for `task`; the job-board row that goes with it."""
+        self._next = (child.index + 1) % len(self.all)
         row = child.rows.pop()
         child.tasks[task] = row
+        child.alone = alone
         return row
 
     def finish(self, child: Child, task: int) -> None:
         """The slot of `task` is free again."""
         child.rows.append(child.tasks.pop(task))
+        child.alone = False
         child.done += 1
 
     def current(self, index: int, generation: int) -> Child | None:
@@ -93,7 +154,8 @@ class Children:
 
     def greeted(self, child: Child, pid: int, now: float) -> None:
         """It said Hello."""
-        child.state, child.pid, child.since, child.beat = ChildState.READY, pid, now, now
+        child.happen(ChildEvent.GREETED, now)
+        child.pid, child.beat = pid, now
         self._boot_failures = 0
 
     def exited(self, child: Child, reason: str, now: float, jitter: float) -> list[int]:
@@ -101,21 +163,21 @@ class Children:
         tasks = list(child.tasks)
         child.rows.extend(child.tasks.values())
         child.tasks.clear()
+        child.alone = False
         booting = child.state is ChildState.STARTING
         healthy = not booting and now - child.since >= self.policy.healthy_s
         child.deaths = 1 if healthy else child.deaths + 1
         self._boot_failures = self._boot_failures + 1 if booting else 0
-        child.pid, child.last_exit, child.since, child.killed = None, reason, now, False
-        if self.draining:
-            child.state = ChildState.STOPPED
-        else:
+        child.pid, child.last_exit, child.killed = None, reason, False
+        child.happen(ChildEvent.ENDED if self.draining else ChildEvent.DIED, now)
+        if not self.draining:
             self.restarts += 1
-            child.state = ChildState.BACKOFF
             child.until = now + self.policy.delay_s(child.deaths + booting, jitter)
         return tasks
 
     def turn(self, now: float, out: list[Command]) -> None:
         """Start who is due, end who is late or silent."""
+        self.ward = None
         if self._turned is not None and now - self._turned > GAP_S:
             for child in self.all:
                 child.beat, child.since = now, now
@@ -130,7 +192,7 @@ class Children:
         if child.state is ChildState.BACKOFF:
             if now >= child.until and not self.draining:
                 child.generation += 1
-                child.state, child.since = ChildState.STARTING, now
+                child.happen(ChildEvent.SPAWNED, now)
                 out.append(Spawn(child.index, child.generation))
         elif not child.killed and (late := self._lateness(child, now)):
             child.killed = True
@@ -150,28 +212,38 @@ class Children:
         """Ask every living child to exit."""
         for child in self.all:
             if child.state is ChildState.READY:
-                child.state, child.since = ChildState.DRAINING, now
+                child.happen(ChildEvent.RETIRED, now)
                 out.append(Retire(child.index, child.generation))
             elif child.state is ChildState.STARTING and not child.killed:
                 child.killed = True
                 out.append(Kill(child.index, child.generation, "stopping"))
             elif child.state is ChildState.BACKOFF:
-                child.state = ChildState.STOPPED
+                child.happen(ChildEvent.RETIRED, now)
 
-    def kill(self, out: list[Command]) -> None:
+    def kill(self, now: float, out: list[Command]) -> None:
         """End every living child now."""
         for child in self.all:
             if child.state in (ChildState.STARTING, ChildState.READY, ChildState.DRAINING):
                 if not child.killed:
                     child.killed = True
                     out.append(Kill(child.index, child.generation, "the drain took too long"))
-            else:
-                child.state = ChildState.STOPPED
+            elif child.state is ChildState.BACKOFF:
+                child.happen(ChildEvent.RETIRED, now)
 
     @property
     def all_stopped(self) -> bool:
         """Whether no child lives and none will be started."""
         return all(child.state is ChildState.STOPPED for child in self.all)
+
+    @property
+    def tasks(self) -> int:
+        """How many are in flight. O(children)."""
+        return sum(len(child.tasks) for child in self.all)
+
+    @property
+    def free_slots(self) -> int:
+        """How many more could be. O(children)."""
+        return sum(len(child.rows) for child in self.all if child.state is ChildState.READY)
 
     @property
     def ready(self) -> int:

@@ -1,16 +1,20 @@
 """The desk: every unfinished job, and which pile it lies on.
 
-A job is in one phase at a time: queued (in its bot's queue for its bucket), sleeping until a time,
-or under way (fetching, recalling, joined, loaded, uploading). The desk moves it between phases,
-writes the record that goes with each move, and keeps the two rotations that say whose turn is next:
-`to_load` over (bot, bucket), `to_send` over bots, each at the level of its best job. So a bot's
-turn comes by its best job, and behind the others of that level once it was served.
+A job is in one phase at a time: queued (in its bot's backlog for its bucket), sleeping until its
+time, or under way (fetching, recalling, joined, loaded, uploading). The desk moves it between
+phases, writes the record that goes with each move, and keeps the two rotations that say whose turn
+is next: `to_load` over backlogs, `to_send` over bots, each at the level of its best job. Backlogs
+of bots that could send at once go before those that would only be fetched ahead.
 
 Leading and following: the first job that knows its (bot, content, kind) leads; who comes later with
 the same joins it and shares the outcome.
 
-Invariants, kept by `check`: a queue holds a job exactly when its phase says so; pins equal users.
-Costs: O(1) a move, O(log n) in the number of sleeping jobs and parked bots.
+A job is a suspect once a child died with it in hand. It then waits on a pile of its own for a child
+that has nothing else to do: so a poisonous job takes nobody with it, and an innocent one is
+cleared.
+
+Invariants, kept by `check`: a pile holds a job exactly when its phase says so; pins equal users.
+Costs: O(1) a move, O(log n) in the number of sleeping jobs and of bots that take turns.
 """
 
 from collections import deque
@@ -19,18 +23,26 @@ from heapq import heappop, heappush
 
 from prewarmd.core import records
 from prewarmd.core.backoff import Rate
+from prewarmd.core.bots import Backlog, Bot
 from prewarmd.core.cache import CacheIndex
 from prewarmd.core.commands import Command
 from prewarmd.core.extents import PAGE, Extent
-from prewarmd.core.faults import Remedy
+from prewarmd.core.faults import FAULTS, Charge, Remedy
 from prewarmd.core.gate import Gate
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Kind, Phase
-from prewarmd.core.lanes import FOREVER, Bot, Lane
+from prewarmd.core.lanes import Lane
+from prewarmd.core.meter import Meter
 from prewarmd.core.policy import BotSpec, EnginePolicy
-from prewarmd.core.ready_queue import Item, ReadyQueue
+from prewarmd.core.ready_queue import FOREVER, STARVED, ReadyQueue
+from prewarmd.core.rotation import Rotation
+from prewarmd.core.spread import Spread
 
 UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
-"""What prefetching is bounded by: taken from the queue, not yet uploading."""
+"""What fetching ahead is bounded by: taken from the backlog, not yet uploading."""
+DUE = STARVED + 1
+"""Added to the level of a backlog whose bot could send at once."""
+DEATHS_MAX = 3
+"""Children that a job may take with it."""
 GOLDEN = 0.618033988749895
 """Steps of it spread evenly over [0, 1): one jitter becomes as many as a turn needs."""
 
@@ -46,21 +58,38 @@ class Desk:
         self.cache = CacheIndex(policy.cache_bytes // PAGE * PAGE, policy.cache_items, policy.ttl_s)
         self.pinned: dict[JobId, str] = {}
         self.memory_short = False
-        """A reservation failed, and nothing was given back since."""
+        """A job that could be sent at once found no memory, and none was given back since."""
+        self.ahead_short = False
+        """One that would only have been fetched ahead found none."""
+        self.ahead: dict[Bot, None] = {}
+        """Bots with bytes here that cannot send yet."""
+        self.bytes_under_way = 0
+        """Of jobs in a phase of UNDER_WAY, as far as their sizes are known."""
         self.recalling = 0
         self.recalled: set[JobId] = set()
         """Leaders of which the catalogue said "not ready"."""
-        self.to_load: ReadyQueue[tuple[str, str]] = ReadyQueue()
-        self.to_send: ReadyQueue[str] = ReadyQueue()
+        self.to_load: Rotation[Backlog] = Rotation()
+        self.to_send: Rotation[Bot] = Rotation()
+        self.suspects: ReadyQueue[Job] = ReadyQueue()
+        self.suspects_loaded: ReadyQueue[Job] = ReadyQueue()
+        self.sizeless: deque[JobId] = deque()
+        """Queued without a size, so perhaps at the wrong level: somebody may ask the store."""
+        self.downloading = Meter(policy.download_bytes_per_s)
+        self.uploading = Meter(policy.upload_bytes_per_s)
         self.ready_rate = Rate()
         self.out: list[Command] = []
         self.jitter = 0.0
         self._task = 0
+        self._turn = 0
+        self._number = 0
+        self._touched: dict[Bot, None] = {}
+        self._aside: dict[str, dict[Backlog, None]] = {}
         self._leaders: dict[tuple[str, str, Kind], Job] = {}
         self._joined: dict[JobId, list[Job]] = {}
-        self._young: deque[tuple[float, JobId]] = deque()
+        self._young: deque[JobId] = deque()
         self._sleeping: list[tuple[float, JobId]] = []
-        self._parked: list[tuple[float, str]] = []
+        self._parked: list[tuple[float, int, Bot]] = []
+        self._starving: list[tuple[float, int, Backlog]] = []
 
     def _bot(self, spec: BotSpec) -> Bot:
         limits = self.policy.limits
@@ -68,12 +97,21 @@ class Desk:
             Lane(spec.slug, chat, kind, limits.pace(kind), in_flight_max=limits.in_flight_max)
             for chat, kind in spec.chats
         ]
-        return Bot(spec.slug, lanes, limits.bot_pace())
+        return Bot(
+            spec.slug, lanes, limits.bot_pace(), self.policy.prefetch_horizon_s,
+            self.policy.starve_after_s, limits.bot_in_flight_max,
+            Spread(guarded=limits.paced and limits.guarded),
+        )  # fmt: skip
 
     def next_task(self) -> int:
         """A number that no task had before."""
         self._task += 1
         return self._task
+
+    def next_turn(self) -> int:
+        """A number that rises with every turn that a bot has."""
+        self._turn += 1
+        return self._turn
 
     def next_jitter(self) -> float:
         """In [0, 1)."""
@@ -82,50 +120,91 @@ class Desk:
 
     # -- whose turn it is ------------------------------------------------------------------------
 
-    def place(self, bot: Bot) -> None:
-        """Let the pump look at `bot` again: it has work, or may do it now."""
-        for bucket, queue in bot.queues.items():
-            _rotate(self.to_load, (bot.slug, bucket), queue)
-        _rotate(self.to_send, bot.slug, bot.loaded)
+    def touch(self, bot: Bot) -> None:
+        """Something of `bot` changed: look at it again before anything starts."""
+        self._touched[bot] = None
 
-    def place_all(self) -> None:
-        """The same for every bot: something they share is open again."""
-        for bot in self.bots.values():
-            self.place(bot)
+    def settle(self, now: float) -> None:
+        """Look at every bot that was touched."""
+        while self._touched:
+            touched, self._touched = self._touched, {}
+            for bot in touched:
+                self.place(bot, now)
+
+    def place(self, bot: Bot, now: float) -> None:
+        """Let `bot` take its turns: it has work, or may do it now."""
+        due = DUE if bot.backlogs and bot.is_due(now) else 0
+        for backlog in bot.backlogs.values():
+            level = backlog.level(now)
+            if level < 0:
+                self.to_load.remove(backlog)
+                continue
+            self.to_load.place(backlog, level + due, bot.load_turn)
+            if not backlog.watched and (at := backlog.starves_at()) > now and at < FOREVER:
+                backlog.watched = True
+                self._number += 1
+                heappush(self._starving, (at, self._number, backlog))
+        self.ahead.pop(bot, None)
+        if bot.loaded:
+            self.to_send.place(bot, bot.loaded.level(now), bot.send_turn)
+        else:
+            self.to_send.remove(bot)
 
     def park(self, bot: Bot, until: float) -> None:
         """Look at `bot` again at `until`; with FOREVER an event will place it."""
-        if until < FOREVER:
-            heappush(self._parked, (until, bot.slug))
+        if until < bot.alarm:
+            bot.alarm = until
+            self._number += 1
+            heappush(self._parked, (until, self._number, bot))
 
     def let_time_pass(self, now: float) -> None:
         """Wake, age and place what is due."""
-        while self._young and self._young[0][0] <= now:
-            job = self.jobs.get(self._young.popleft()[1])
-            if job is not None:
-                self._age(job, now)
+        self._let_age(now)
         while self._sleeping and self._sleeping[0][0] <= now:
             at, job_id = heappop(self._sleeping)
             job = self.jobs.get(job_id)
             if job is not None and job.phase is Phase.SLEEPING and job.not_before == at:
                 self.wake(job, now)
         while self._parked and self._parked[0][0] <= now:
-            self.place(self.bots[heappop(self._parked)[1]])
+            at, _, bot = heappop(self._parked)
+            if bot.alarm == at:
+                bot.alarm = FOREVER
+                self.touch(bot)
+        while self._starving and self._starving[0][0] <= now:
+            backlog = heappop(self._starving)[2]
+            backlog.watched = False
+            self.touch(backlog.bot)
         if self.cache.expire(now):
-            self.memory_short = False
+            self.memory_freed()
 
-    def _age(self, job: Job, now: float) -> None:
-        job.level = self.policy.score.level(job, now)
-        bot = self.bots[job.bot]
-        for queue in (bot.queue(job.bucket), bot.loaded):
-            if job.id in queue:
-                queue.move(job.id, job.level)
-                self.place(bot)
+    def _let_age(self, now: float) -> None:
+        """Jobs whose youth is over go down a few levels. Admissions come in order of creation, so
+        the first of the young is the oldest of them."""
+        young_s = self.policy.score.young_s
+        while self._young:
+            job = self.jobs.get(self._young[0])
+            if job is not None:
+                if job.created + young_s > now:
+                    return
+                self.relevel(job, now)
+            self._young.popleft()
 
-    def next_deadline(self) -> float:
-        """When something of it is due although nothing happens."""
-        heaps = (self._sleeping, self._parked, self._young)
-        deadline = min((heap[0][0] for heap in heaps if heap), default=FOREVER)
+    def relevel(self, job: Job, now: float) -> None:
+        """Its score is another now."""
+        pile = job.queue
+        if pile is not None and job.level != STARVED:
+            pile.move(job, self.policy.score.level(job, now))
+            self.touch(self.bots[job.bot])
+
+    def next_deadline(self, now: float) -> float:
+        """When something of it is due although nothing happens. Ageing needs no turn: it lets
+        nobody start who could not."""
+        deadline = min(
+            (heap[0][0] for heap in (self._sleeping, self._parked) if heap), default=FOREVER
+        )
+        for meter in (self.downloading, self.uploading):
+            if meter.paid_at > now:
+                deadline = min(deadline, meter.paid_at)
         expiry = self.cache.expires_at()
         return deadline if expiry is None else min(deadline, expiry)
 
@@ -133,14 +212,15 @@ class Desk:
 
     def admit(self, job: Job, now: float) -> None:
         """A committed job comes in; one whose bot is not configured stays in the store."""
-        if job.id in self.jobs or job.bot not in self.bots:
+        bot = self.bots.get(job.bot)
+        if job.id in self.jobs or bot is None:
             return
         self.jobs[job.id] = job
-        ages_at = self.policy.score.ages_at(job, now)
-        if ages_at is not None:
-            # Admissions come in order of creation, so this stays sorted but for clock steps,
-            # which only make a job age late.
-            self._young.append((ages_at, job.id))
+        job.bot, job.bucket = bot.slug, bot.backlog(job.bucket).bucket  # one string for all jobs
+        if self.policy.score.ages_at(job, now) is not None:
+            self._young.append(job.id)
+        if job.size_bytes is None and job.priority is None and self.policy.size_probe:
+            self.sizeless.append(job.id)
         if job.state is JobState.WAITING or job.not_before > now:
             self._sleep(job)
         else:
@@ -148,24 +228,40 @@ class Desk:
 
     def enter(self, job: Job, phase: Phase) -> None:
         """The only place that changes a phase; keeps the counts of what is under way."""
-        bot = self.bots[job.bot]
-        bot.under_way += (phase in UNDER_WAY) - (job.phase in UNDER_WAY)
-        self.recalling += (phase is Phase.RECALLING) - (job.phase is Phase.RECALLING)
+        was = job.phase
+        if phase is was:
+            return
         job.phase = phase
+        more = (phase in UNDER_WAY) - (was in UNDER_WAY)
+        if more:
+            self.bots[job.bot].under_way += more
+            self.bytes_under_way += more * (job.size_bytes or 0)
+        if phase is Phase.RECALLING:
+            self.recalling += 1
+        elif was is Phase.RECALLING:
+            self.recalling -= 1
+
+    def learn_size(self, job: Job, size_bytes: int) -> None:
+        """The only place that changes a size once a job is in."""
+        if job.phase in UNDER_WAY:
+            self.bytes_under_way += size_bytes - (job.size_bytes or 0)
+        job.size_bytes = size_bytes
 
     def _enqueue(self, job: Job, now: float, *, front: bool = False) -> None:
         self.enter(job, Phase.QUEUED)
+        job.starved = False
         bot = self.bots[job.bot]
-        job.level = self.policy.score.level(job, now)
-        bot.queue(job.bucket).push(job.id, job.level, front=front)
-        self.place(bot)
+        pile = self.suspects if job.suspect else bot.backlog(job.bucket)
+        pile.push(job, self.policy.score.level(job, now), now, front=front)
+        self.touch(bot)
 
     def _sleep(self, job: Job) -> None:
         self.enter(job, Phase.SLEEPING)
         heappush(self._sleeping, (job.not_before, job.id))
 
     def start(self, job: Job) -> None:
-        """It leaves the queue; a record unless it is running already."""
+        """It leaves its pile for work; a record unless it is running already."""
+        self.unpile(job)
         if job.state is JobState.QUEUED:
             job.happen(JobEvent.STARTED)
             self.out.append(records.Start(job.id, job.attempt + 1))
@@ -173,13 +269,19 @@ class Desk:
     def load(self, job: Job, now: float) -> None:
         """Its bytes are pinned and its content is new to its bot: it waits for a lane."""
         self.enter(job, Phase.LOADED)
-        job.level = self.policy.score.level(job, now)
         bot = self.bots[job.bot]
-        bot.loaded.push(job.id, job.level)
-        self.place(bot)
+        level = STARVED if job.starved else self.policy.score.level(job, now)
+        pile = self.suspects_loaded if job.suspect else bot.loaded
+        pile.push(job, level, now)
+        self.touch(bot)
+
+    def unpile(self, job: Job) -> None:
+        """It lies on no pile any more."""
+        if job.queue is not None:
+            job.queue.remove(job)
 
     def release(self, job: Job, now: float, code: str = "", detail: str = "") -> None:
-        """Back to the queue, uncharged and in front: its turn had come."""
+        """Back to its backlog, uncharged and in front: its turn had come."""
         self.unpin(job, now)
         self.set_down(job, now)
         self.put_back(job, now, code, detail)
@@ -208,16 +310,6 @@ class Desk:
         job.not_before = 0.0
         self._enqueue(job, now)
 
-    def _charge(self, job: Job, code: str, detail: str, now: float, *, late: bool) -> None:
-        """The job failed on its own account: try again later, or give up."""
-        job.attempt += 1
-        if job.attempt >= self.policy.retry.attempts:
-            self.fail(job, code, detail, now)
-            return
-        retry, jitter = self.policy.retry, self.next_jitter()
-        delay = retry.late_delay_s if late else retry.delay_s
-        self._snooze(job, delay(job.attempt, jitter), code, detail, now)
-
     def fail(self, job: Job, code: str, detail: str, now: float) -> None:
         """For good."""
         job.happen(JobEvent.FAILED)
@@ -237,22 +329,25 @@ class Desk:
         """The job is finished, or no longer ours: no trace of it stays."""
         self.unpin(job, now)
         self.set_down(job, now)
-        bot = self.bots[job.bot]
-        bot.queue(job.bucket).remove(job.id)
+        self.unpile(job)
         self.enter(job, Phase.QUEUED)
         del self.jobs[job.id]
-        self.place(bot)
+        self.touch(self.bots[job.bot])
 
-    def remedy(self, job: Job, remedy: Remedy, code: str, detail: str, now: float) -> None:
-        """What a fault means for the job itself."""
-        match remedy:
+    # -- when something goes wrong ---------------------------------------------------------------
+
+    def remedy(self, job: Job, code: str, detail: str, now: float, upstream: Gate) -> None:
+        """What a fault means for the job itself; `upstream` is whose answer it was."""
+        fault = FAULTS[code]
+        match fault.remedy:
             case Remedy.GIVE_UP:
                 self.fail(job, code, detail, now)
             case Remedy.RETRY:
-                self._charge(job, code, detail, now, late=False)
+                self._retry(job, code, detail, now, charged=self._is_charged(job, code, upstream))
             case Remedy.RETRY_LATE:
                 job.maybe_sent = True
-                self._charge(job, code, detail, now, late=True)
+                charged = self._is_charged(job, code, upstream)
+                self._retry(job, code, detail, now, charged=charged, late=True)
             case (
                 Remedy.RELEASE
                 | Remedy.PAUSE_CHAT
@@ -262,13 +357,34 @@ class Desk:
             ):
                 self.release(job, now, code, detail)
 
-    def orphaned(self, job: Job, reason: str, now: float, *, sent: bool) -> None:
-        """Its child died: free of charge the first time, for who is there at every death may be
-        the cause of it."""
-        job.deaths += 1
+    def _is_charged(self, job: Job, code: str, upstream: Gate) -> bool:
+        """Whether the fault burns an attempt; notes what the next one will be judged by."""
+        charge = FAULTS[code].charge
+        others = 0 <= job.served_then < upstream.served
+        job.served_then = upstream.served
+        return charge is Charge.ALWAYS or (charge is Charge.EVIDENCE and others)
+
+    def _retry(
+        self, job: Job, code: str, detail: str, now: float, *, charged: bool, late: bool = False
+    ) -> None:
+        """Try again later, or give up."""
+        job.failures += 1
+        job.attempt += charged
+        if charged and job.attempt >= self.policy.retry.attempts:
+            self.fail(job, code, detail, now)
+            return
+        retry, jitter = self.policy.retry, self.next_jitter()
+        delay = retry.late_delay_s if late else retry.delay_s
+        self._snooze(job, delay(job.failures, jitter), code, detail, now)
+
+    def orphaned(self, job: Job, reason: str, now: float, *, sent: bool, alone: bool) -> None:
+        """Its child died. Who was alone with it is the cause, or was unlucky; who was there with
+        others is a suspect, and will be alone next time."""
+        job.deaths = job.deaths + 1 if alone else max(1, job.deaths)
+        job.suspect = True
         job.maybe_sent |= sent
-        if job.deaths > 1:
-            self._charge(job, "MaybeSent" if sent else "ChildDied", reason, now, late=sent)
+        if job.deaths >= DEATHS_MAX:
+            self.fail(job, "Poison", reason, now)
         elif sent:
             delay_s = self.policy.retry.late_delay_s(1, self.next_jitter())
             self._snooze(job, delay_s, "MaybeSent", reason, now)
@@ -295,7 +411,8 @@ class Desk:
     def set_down(self, job: Job, now: float) -> None:
         """It leads nobody and follows nobody; who followed it is on its own again. Somebody else
         may lead now, so what the catalogue said is not the last word any more."""
-        self.bots[job.bot].loaded.remove(job.id)
+        if job.phase is Phase.LOADED:
+            self.unpile(job)
         self.recalled.discard(job.id)
         if job.sha256 is None:
             return
@@ -320,55 +437,90 @@ class Desk:
         sha256 = self.pinned.pop(job.id, None)
         if sha256 is not None:
             self.cache.unpin(sha256, now)
-            self.memory_short = False
+            self.memory_freed()
 
     def give_back(self, extent: Extent) -> None:
         """Memory that was reserved and not filled."""
         self.cache.give_back(extent)
-        self.memory_short = False
+        self.memory_freed()
+
+    def memory_freed(self) -> None:
+        """Who found none may try again."""
+        self.memory_short = self.ahead_short = False
+
+    def give_up_one_ahead(self, now: float) -> bool:
+        """Let go of bytes that were fetched ahead for a bot that cannot send yet, the worst job's
+        first; whether there were any."""
+        while self.ahead:
+            bot = next(reversed(self.ahead))
+            worst = bot.loaded.last()
+            if worst is not None:
+                self.release(worst, now)
+                return True
+            del self.ahead[bot]
+        for job in self.suspects_loaded:
+            if self.bots[job.bot].next_lane(now)[1] > now:
+                self.release(job, now)
+                return True
+        return False
 
     def gate(self, bucket: str) -> Gate:
         """The bucket's gate."""
-        return self.buckets.setdefault(bucket, Gate())
+        gate = self.buckets.get(bucket)
+        if gate is None:
+            gate = self.buckets[bucket] = Gate()
+        return gate
 
     def open_bucket(self, bucket: str) -> None:
         """It answered."""
         if self.gate(bucket).accept():
-            self.place_all()
+            self._recall_aside(bucket)
 
     def leave_bucket(self, bucket: str) -> None:
         """A request ended that says nothing about the bucket; a closed one may be probed again."""
         gate = self.gate(bucket)
         if gate.probing:
             gate.leave()
-            self.place_all()
+            self._recall_aside(bucket)
 
-    def close_bucket(self, bucket: str, code: str, detail: str, now: float) -> float:
-        """It refused us; when it may be probed."""
+    def close_bucket(self, bucket: str, code: str, detail: str, now: float) -> None:
+        """It refused us, or failed."""
         gate = self.gate(bucket)
-        gate.refuse(code, detail, now)
-        for bot in self.bots.values():
-            self.park(bot, gate.until)
-        return gate.until
+        if FAULTS[code].remedy is Remedy.CLOSE_BUCKET:
+            gate.refuse(code, detail, now)
+        else:
+            gate.fail(code, detail, now)
+        if gate.is_open:
+            return
+        for backlog in self._aside.get(bucket, ()):
+            self.park(backlog.bot, gate.until)
+
+    def put_aside(self, backlog: Backlog) -> None:
+        """Its bucket's gate is closed: out of the rotation until it may be probed, or opens."""
+        gate = self.gate(backlog.bucket)
+        self.to_load.remove(backlog)
+        self._aside.setdefault(backlog.bucket, {})[backlog] = None
+        if not gate.probing:
+            self.park(backlog.bot, gate.until)
+
+    def _recall_aside(self, bucket: str) -> None:
+        for backlog in self._aside.pop(bucket, ()):
+            self.touch(backlog.bot)
 
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         self.cache.check()
-        pins: dict[str, int] = {}
-        for job_id, sha256 in self.pinned.items():
-            pins[sha256] = pins.get(sha256, 0) + 1
-            assert self.jobs[job_id].phase in (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
-        for sha256, count in pins.items():
-            entry = self.cache.pin(sha256)
-            assert entry is not None
-            assert entry.pins == count + 1, f"{sha256}: {entry.pins - 1} pins, {count} users"
-            self.cache.unpin(sha256, entry.used)
+        self.to_load.check()
+        self.to_send.check()
+        self._check_pins()
+        mine: dict[str, list[Job]] = {slug: [] for slug in self.bots}
+        for job in self.jobs.values():
+            mine[job.bot].append(job)
         for bot in self.bots.values():
-            mine = [job for job in self.jobs.values() if job.bot == bot.slug]
-            assert bot.under_way == sum(job.phase in UNDER_WAY for job in mine), bot.slug
-            queued = sum(map(len, bot.queues.values()))
-            assert queued == sum(job.phase is Phase.QUEUED for job in mine)
-            assert len(bot.loaded) == sum(job.phase is Phase.LOADED for job in mine)
+            self._check_bot(bot, mine[bot.slug])
+        assert self.bytes_under_way == sum(
+            job.size_bytes or 0 for job in self.jobs.values() if job.phase in UNDER_WAY
+        )
         joined = [job for followers in self._joined.values() for job in followers]
         assert all(job.phase is Phase.JOINED for job in joined)
         assert len(joined) == sum(j.phase is Phase.JOINED for j in self.jobs.values())
@@ -377,13 +529,23 @@ class Desk:
             assert (leader.bot, leader.sha256, leader.kind) == content
         assert self.recalled <= self.jobs.keys()
 
+    def _check_bot(self, bot: Bot, mine: list[Job]) -> None:
+        bot.check()
+        assert bot.under_way == sum(job.phase in UNDER_WAY for job in mine), bot.slug
+        for job in mine:
+            pile = None
+            if job.phase is Phase.QUEUED:
+                pile = self.suspects if job.suspect else bot.backlog(job.bucket)
+            elif job.phase is Phase.LOADED:
+                pile = self.suspects_loaded if job.suspect else bot.loaded
+            assert job.queue is pile, f"{job} lies on {job.queue}"
 
-def _rotate(rotation: ReadyQueue[Item], turn: Item, queue: ReadyQueue[JobId]) -> None:
-    """Give `turn` the place that the best of `queue` earns, or none."""
-    head = queue.peek()
-    if head is None:
-        rotation.remove(turn)
-    elif turn in rotation:
-        rotation.move(turn, head[1])
-    else:
-        rotation.push(turn, head[1])
+    def _check_pins(self) -> None:
+        pins: dict[str, int] = {}
+        for job_id, sha256 in self.pinned.items():
+            pins[sha256] = pins.get(sha256, 0) + 1
+            assert self.jobs[job_id].phase in (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
+        for sha256, count in pins.items():
+            entry = self.cache.find(sha256)
+            assert entry is not None
+            assert entry.pins == count, f"{sha256}: {entry.pins} pins, {count} users"

@@ -11,18 +11,22 @@ flight per key. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 from prewarmd.core import records, verbs
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Recall, Tell
-from prewarmd.core.desk import Desk
+from prewarmd.core.desk import DUE, Desk
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobId, Phase
-from prewarmd.core.lanes import Bot
 
 _ABOUT_THE_OBJECT = ("NoSuchKey", "Sha256Mismatch", "EmptyObject")
 """Faults that show a bucket which answers."""
+AHEAD_SHARE = 0.5
+"""Of the cache: what may be under way for bots that cannot send at once."""
+SUSPECTS_LOOKED_AT = 16
+"""A turn: the rest waits behind those, whose bots or buckets may be closed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +39,8 @@ class Flight:
     child: Child
     extent: Extent | None
     waiters: list[Job]
+    dropped: bool = False
+    """Its child was told to give it up, and has not answered yet."""
 
 
 class Downloads:
@@ -45,41 +51,57 @@ class Downloads:
         self._desk = desk
         self._children = children
         self._flights: dict[tuple[str, ...], Flight] = {}
+        arena_bytes = desk.cache.extents.size_bytes
+        self._size_max = {k: min(most, arena_bytes) for k, most in desk.policy.size_max.items()}
         self._recalling_max = desk.policy.workers * desk.policy.slots
+        self._ahead_bytes_max = int(desk.cache.extents.size_bytes * AHEAD_SHARE)
 
     def pump(self, now: float) -> None:
         """Start whatever may start."""
         desk = self._desk
-        horizon_s = desk.policy.prefetch_horizon_s
+        self._pump_suspects(now)
         while (head := desk.to_load.peek()) is not None:
-            turn, (slug, bucket) = head[0], head[0]
-            bot = desk.bots[slug]
-            if desk.memory_short or desk.recalling >= self._recalling_max:
+            backlog, level = head
+            bot = backlog.bot
+            if desk.recalling >= self._recalling_max or not desk.downloading.may_pass(now):
                 return
             if self._children.pick() is None:
                 return
-            gate = desk.gate(bucket)
-            if not bot.room(now, horizon_s):
-                desk.to_load.remove(turn)
-                desk.park(bot, _room_at(bot, now, horizon_s))
+            due = level >= DUE
+            if desk.memory_short or not (due or self._may_fetch_ahead()):
+                return
+            if not bot.has_room(now):
+                desk.to_load.remove(backlog)
+                if not bot.under_way:  # else what becomes of those will bring it here again
+                    desk.park(bot, bot.next_lane(now)[1])
                 continue
-            if not gate.may_pass(now):
-                desk.to_load.remove(turn)
-                if not gate.probing:
-                    desk.park(bot, gate.until)
+            if not desk.gate(backlog.bucket).may_pass(now):
+                desk.put_aside(backlog)
                 continue
-            queue = bot.queue(bucket)
-            first = queue.peek()
-            assert first is not None
-            job = desk.jobs[first[0]]
-            queue.remove(job.id)
-            desk.to_load.remove(turn)  # served: behind the others of its level
-            begun = self._begin(job, now)
-            if not begun:
-                queue.push(job.id, job.level, front=True)
-            desk.place(bot)
-            if not begun:
+            job = backlog.peek(now)
+            assert job is not None
+            if not self._begin(job, now):
                 return  # no slot or no memory: an answer will bring us here again
+            job.starved = backlog.serve(job, now)
+            bot.load_turn = desk.next_turn()  # served: behind the others of its level
+            desk.place(bot, now)
+
+    def _may_fetch_ahead(self) -> bool:
+        desk = self._desk
+        return not desk.ahead_short and desk.bytes_under_way < self._ahead_bytes_max
+
+    def _pump_suspects(self, now: float) -> None:
+        """One of them at a time gets a child for itself."""
+        desk = self._desk
+        for job in list(islice(desk.suspects, SUSPECTS_LOOKED_AT)):
+            if desk.memory_short:
+                return
+            if not (desk.bots[job.bot].has_room(now) and desk.gate(job.bucket).may_pass(now)):
+                continue
+            if self._children.pick_alone() is None:
+                return
+            if self._begin(job, now):
+                return
 
     # -- from the queue to bytes -----------------------------------------------------------------
 
@@ -126,13 +148,13 @@ class Downloads:
         if job.sha256 is not None and (entry := desk.cache.find(job.sha256)):
             desk.cache.hits += 1
             desk.start(job)
-            job.size_bytes = entry.size_bytes
+            desk.learn_size(job, entry.size_bytes)
             if not self._too_large(job, entry.size_bytes, now):
                 desk.pin(job, job.sha256)
                 desk.load(job, now)
             return True
         key = (job.sha256,) if job.sha256 and job.claimed else (job.bucket, job.key)
-        if flight := self._flights.get(key):
+        if (flight := self._flights.get(key)) and not job.suspect:
             desk.cache.hits += 1
             desk.start(job)
             desk.enter(job, Phase.FETCHING)
@@ -142,24 +164,27 @@ class Downloads:
 
     def _take_off(self, job: Job, key: tuple[str, ...], now: float) -> bool:
         desk = self._desk
-        gate, child = desk.gate(job.bucket), self._children.pick()
-        if child is None or not gate.may_pass(now) or desk.memory_short:
+        gate, children = desk.gate(job.bucket), self._children
+        child = children.pick_alone() if job.suspect else children.pick()
+        if child is None or not gate.may_pass(now) or not desk.downloading.may_pass(now):
             return False
         if job.size_bytes is not None and self._too_large(job, job.size_bytes, now):
             return True
         extent = None
         if job.size_bytes:
-            extent = desk.cache.reserve(job.size_bytes)
+            extent = self._reserve([job], job.size_bytes, now)
             if extent is None:
-                desk.memory_short = True
                 return False
         desk.start(job)
         desk.enter(job, Phase.FETCHING)
         gate.enter()
+        desk.downloading.spend(job.size_bytes or 0, now)
         desk.cache.misses += 1
         task = desk.next_task()
-        row = self._children.begin(child, task)
-        self._flights[key] = self.fetching[task] = Flight(key, job, task, child, extent, [job])
+        row = self._children.begin(child, task, alone=job.suspect)
+        flight = self.fetching[task] = Flight(key, job, task, child, extent, [job])
+        if not job.suspect:  # nobody joins a suspect
+            self._flights[key] = flight
         desk.out.append(
             Tell(child.index, verbs.Fetch(
                 task, row, job.id, job.attempt + 1, job.bucket, job.key,
@@ -171,9 +196,47 @@ class Downloads:
         )  # fmt: skip
         return True
 
+    def _reserve(self, jobs: list[Job], size_bytes: int, now: float) -> Extent | None:
+        """Memory for a download that those jobs wait for. What was fetched ahead for bots that
+        cannot send yet goes before a bot that can send has to wait."""
+        desk = self._desk
+        extent = desk.cache.reserve(size_bytes)
+        if extent is not None:
+            return extent
+        if not any(desk.bots[job.bot].next_lane(now)[1] <= now for job in jobs):
+            desk.ahead_short = True
+            return None
+        while extent is None and desk.give_up_one_ahead(now):
+            extent = desk.cache.reserve(size_bytes)
+        if extent is None:
+            desk.memory_short = True
+            self._drop_ahead(now)
+        return extent
+
+    def _drop_ahead(self, now: float) -> None:
+        """Drop the GETs whose jobs could not be sent yet. O(GETs), when memory is short."""
+        desk = self._desk
+        for flight in self.fetching.values():
+            waiters = flight.waiters
+            if waiters and all(desk.bots[job.bot].next_lane(now)[1] > now for job in waiters):
+                self._drop(flight, now)
+
+    def _drop(self, flight: Flight, now: float) -> None:
+        """Nobody wants it any more, or there is no memory: its jobs wait in their backlogs. Its
+        memory is free when the child says so."""
+        self._tell_drop(flight)
+        waiters, flight.waiters = flight.waiters, []
+        for job in reversed(waiters):
+            self._desk.release(job, now)
+
+    def _tell_drop(self, flight: Flight) -> None:
+        flight.dropped = True
+        self._desk.out.append(Tell(flight.child.index, verbs.Drop(flight.task)))
+        self._close(flight)
+
     def _too_large(self, job: Job, size_bytes: int, now: float) -> bool:
         desk = self._desk
-        most = min(desk.policy.size_max[job.kind], desk.cache.extents.size_bytes)
+        most = self._size_max[job.kind]
         if size_bytes <= most:
             return False
         desk.fail(job, "TooLarge", f"{size_bytes} bytes; a {job.kind} may have {most}", now)
@@ -197,26 +260,23 @@ class Downloads:
     def opened(self, task: int, size_bytes: int, now: float) -> None:
         """The head is in: now the size is known, and memory can be had, or not."""
         flight, desk = self.fetching[task], self._desk
+        if flight.dropped:
+            return
+        desk.downloading.spend(max(0, size_bytes - (flight.owner.size_bytes or 0)), now)
         for job in tuple(flight.waiters):
-            job.size_bytes = size_bytes
+            desk.learn_size(job, size_bytes)
             if self._too_large(job, size_bytes, now):
                 flight.waiters.remove(job)
         if flight.extent is not None:
             desk.give_back(flight.extent)
             flight.extent = None
         if flight.waiters:
-            flight.extent = desk.cache.reserve(size_bytes)
-        if flight.extent is not None:
+            flight.extent = self._reserve(flight.waiters, size_bytes, now)
+        if flight.extent is None:
+            self._drop(flight, now)
+        else:
             into = verbs.Into(task, flight.extent.offset, size_bytes)
             desk.out.append(Tell(flight.child.index, into))
-            return
-        # Nobody wants it any more, or there is no memory: its jobs wait in the queue.
-        desk.memory_short |= bool(flight.waiters)
-        desk.out.append(Tell(flight.child.index, verbs.Drop(task)))
-        self._close(flight)
-        waiters, flight.waiters = flight.waiters, []
-        for job in reversed(waiters):
-            desk.release(job, now)
 
     def fetched(self, task: int, size_bytes: int, sha256: str, etag: str, now: float) -> None:
         """The bytes are in the arena, hashed."""
@@ -226,11 +286,11 @@ class Downloads:
         self._land(task)
         self._saw(flight.owner, etag, sha256, size_bytes, now)
         desk.cache.admit(sha256, extent, size_bytes, now)
-        desk.memory_short = False
+        desk.memory_freed()
         waiters = [job for job in flight.waiters if not self._too_large(job, size_bytes, now)]
         for job in waiters:
             desk.pin(job, sha256)  # all first: one that is done with it must not let it go
-            job.size_bytes = size_bytes
+            desk.learn_size(job, size_bytes)
         for job in waiters:
             self._know(job, sha256, now)
             if desk.follow(job):
@@ -269,8 +329,9 @@ class Downloads:
     def failed(self, task: int, code: str, detail: str, now: float) -> None:
         """The GET came to nothing."""
         desk, flight = self._desk, self._land(task)
-        owner, remedy = flight.owner, FAULTS[code].remedy
-        if remedy is Remedy.CLOSE_BUCKET:
+        owner, fault = flight.owner, FAULTS[code]
+        gate = desk.gate(owner.bucket)
+        if fault.remedy is Remedy.CLOSE_BUCKET or fault.strains:
             desk.close_bucket(owner.bucket, code, detail, now)
         elif code in _ABOUT_THE_OBJECT:
             desk.open_bucket(owner.bucket)
@@ -281,7 +342,7 @@ class Downloads:
             if (job.bucket, job.key) != (owner.bucket, owner.key):
                 desk.release(job, now)  # the same content under another key may be whole
             else:
-                desk.remedy(job, remedy, code, detail, now)
+                desk.remedy(job, code, detail, now, gate)
 
     def memory_refused(self, task: int, detail: str, now: float, *, told: bool) -> None:
         """The system did not back the extent; `told` says whether the child knows of the task."""
@@ -290,8 +351,7 @@ class Downloads:
             return  # its child died in the same turn; all is set right already
         waiters, flight.waiters = flight.waiters, []
         if told:
-            desk.out.append(Tell(flight.child.index, verbs.Drop(task)))
-            self._close(flight)
+            self._tell_drop(flight)
             if flight.extent is not None:
                 desk.give_back(flight.extent)
                 flight.extent = None
@@ -300,14 +360,15 @@ class Downloads:
             self._children.finish(flight.child, task)
             desk.leave_bucket(flight.owner.bucket)
         for job in waiters:
-            desk.remedy(job, Remedy.RETRY, "NoMemory", detail, now)
+            desk.remedy(job, "NoMemory", detail, now, desk.gate(job.bucket))
 
-    def orphaned(self, task: int, reason: str, now: float) -> None:
-        """Its child died."""
+    def orphaned(self, task: int, reason: str, now: float, *, alone: bool) -> None:
+        """Its child died; `alone`: it had nothing else in hand."""
         flight = self._land(task)
         self._desk.leave_bucket(flight.owner.bucket)
+        alone = alone and len(flight.waiters) == 1
         for job in reversed(flight.waiters):
-            self._desk.orphaned(job, reason, now, sent=False)
+            self._desk.orphaned(job, reason, now, sent=False, alone=alone)
 
     def leave(self, job: Job) -> None:
         """A job that waits for a flight does not want its bytes any more."""
@@ -324,11 +385,3 @@ class Downloads:
         for key, flight in self._flights.items():
             assert flight.key == key
             assert self.fetching[flight.task] is flight
-
-
-def _room_at(bot: Bot, now: float, horizon_s: float) -> float:
-    """When to look again at a bot whose lanes take nothing more within the horizon."""
-    _, at = bot.next_lane(now)
-    if at <= now:
-        return now + 1.0
-    return max(at - horizon_s, now + 0.05)

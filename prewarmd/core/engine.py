@@ -6,8 +6,8 @@ bot's lane -> uploaded -> ready. Whoever finds that another job is ahead with th
 the same bot joins it and shares the outcome, so nothing is downloaded or uploaded twice.
 
 The engine itself only says who hears of an event and in which order things may start; what it
-decides with: `desk` (jobs, their phases, whose turn it is), `downloads`, `uploads`, `listings`,
-`chats`, `children`.
+decides with: `desk` (jobs, their phases, whose turn it is), `downloads`, `uploads`, `sizes`,
+`listings`, `chats`, `children`.
 
 `turn` takes all events of one turn, then decides once what may start (`_pump`): gathering first is
 what makes batches. Costs: every step O(1) per job apart from heaps of sleeping jobs and parked bots
@@ -27,9 +27,10 @@ from prewarmd.core.desk import Desk
 from prewarmd.core.downloads import Downloads
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
-from prewarmd.core.lanes import FOREVER
 from prewarmd.core.listings import PAGE_KEYS, Listing, Listings
 from prewarmd.core.policy import BotSpec, EnginePolicy
+from prewarmd.core.ready_queue import FOREVER
+from prewarmd.core.sizes import Sizes
 from prewarmd.core.uploads import Uploads
 
 
@@ -42,6 +43,7 @@ class Engine:
         self.desk = Desk(policy, bots)
         self.downloads = Downloads(self.desk, self.children)
         self.uploads = Uploads(self.desk, self.children)
+        self.sizes = Sizes(self.desk, self.children)
         self.chats = Chats(self.desk, self.children)
         self.listings = Listings()
         self.loading = True
@@ -99,6 +101,8 @@ class Engine:
             case events.Forgotten(job_id):
                 if forgotten := self.desk.jobs.get(job_id):
                     self._withdraw(forgotten, now)
+            case events.HoldsRemembered(holds):
+                self.uploads.restore(holds, now)
             case events.Loaded():
                 self.loading = False
             case events.StoreStalled(detail):
@@ -113,7 +117,7 @@ class Engine:
     def next_deadline(self, now: float) -> float:
         """When something is due although nothing happens; infinity when nothing is."""
         deadline = min(
-            self.children.next_deadline(), self._drain_deadline, self.desk.next_deadline()
+            self.children.next_deadline(), self._drain_deadline, self.desk.next_deadline(now)
         )
         return deadline if self.draining else min(deadline, self.listings.next_deadline(now))
 
@@ -144,20 +148,28 @@ class Engine:
                 self.desk.out.append(SubmitPage(listing.batch, objects, after, not after))
             case reports.ListFailed(task, code, detail):
                 self._list_failed(self.listings.failed(task), code, detail, now)
+            case reports.Headed(task, sizes):
+                self.sizes.headed(task, sizes, now)
+            case reports.HeadFailed(task, code, detail):
+                self.sizes.failed(task, code, detail, now)
             case reports.ChatKnown(task, kind):
-                self.chats.known(task, kind)
+                self.chats.known(task, kind, now)
             case reports.ChatUnknown(task, code, detail):
                 self.chats.unknown(task, code, detail, now)
         self.children.finish(child, report.task)
 
     def _child_exited(self, child: Child, reason: str, sent: frozenset[int], now: float) -> None:
-        for task in self.children.exited(child, reason, now, self.desk.next_jitter()):
+        tasks = self.children.exited(child, reason, now, self.desk.next_jitter())
+        alone = len(tasks) == 1
+        for task in tasks:
             if task in self.downloads.fetching:
-                self.downloads.orphaned(task, reason, now)
+                self.downloads.orphaned(task, reason, now, alone=alone)
             elif task in self.uploads.sending:
-                self.uploads.orphaned(task, reason, now, sent=task in sent)
+                self.uploads.orphaned(task, reason, now, sent=task in sent, alone=alone)
             elif task in self.chats.asking:
                 self.chats.orphaned(task)
+            elif task in self.sizes.asking:
+                self.sizes.orphaned(task)
             else:
                 listing = self.listings.failed(task)
                 self.desk.leave_bucket(listing.bucket)
@@ -166,7 +178,8 @@ class Engine:
     def _list_failed(self, listing: Listing, code: str, detail: str, now: float) -> None:
         desk, remedy = self.desk, FAULTS[code].remedy
         if remedy is Remedy.CLOSE_BUCKET:
-            listing.not_before = desk.close_bucket(listing.bucket, code, detail, now)
+            desk.close_bucket(listing.bucket, code, detail, now)
+            listing.not_before = desk.gate(listing.bucket).until
         else:
             desk.leave_bucket(listing.bucket)
             if remedy is Remedy.GIVE_UP or listing.failures >= self.policy.retry.attempts:
@@ -213,7 +226,7 @@ class Engine:
         self._drain_deadline = min(self._drain_deadline, deadline)
         if now >= self._drain_deadline:
             self._drain_deadline = FOREVER
-            self.children.kill(self.desk.out)
+            self.children.kill(now, self.desk.out)
 
     # -- what may start now ----------------------------------------------------------------------
 
@@ -223,10 +236,14 @@ class Engine:
         if self.draining:
             self._pump_drain(now)
         elif not self.stalled:
+            self.desk.settle(now)
             self.uploads.pump(now)
+            self.desk.settle(now)
             self.downloads.pump(now)
+            self.desk.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
             self._pump_listings(now)
+            self.sizes.pump(now)
             self.chats.pump()
 
     def _pump_listings(self, now: float) -> None:
@@ -249,8 +266,8 @@ class Engine:
         out = self.desk.out
         if now >= self._drain_deadline:
             self._drain_deadline = FOREVER
-            self.children.kill(out)
-        elif not (self.downloads.fetching or self.uploads.sending or self.chats.asking):
+            self.children.kill(now, out)
+        elif not self._under_way:
             self.children.retire(now, out)
         if self.children.all_stopped and not self._finished:
             self._finished = True
@@ -259,6 +276,12 @@ class Engine:
                     job.happen(JobEvent.RELEASED)
                     out.append(records.Release(job.id, "", ""))
             out.append(Finish())
+
+    @property
+    def _under_way(self) -> int:
+        """Tasks that a drain waits for."""
+        asking = len(self.sizes.asking) + len(self.chats.asking)
+        return len(self.downloads.fetching) + len(self.uploads.sending) + asking
 
     # -- for eyes --------------------------------------------------------------------------------
 
@@ -292,6 +315,4 @@ class Engine:
         self.desk.check()
         self.downloads.check()
         self.uploads.check()
-        tasks = sum(len(child.tasks) for child in self.children.all)
-        known = len(self.downloads.fetching) + len(self.uploads.sending) + len(self.chats.asking)
-        assert tasks >= known
+        assert self.children.tasks >= self._under_way

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from prewarmd.core.jobs import Job, JobId
+from prewarmd.core.records import Hold
 from prewarmd.core.reports import Report
 
 
@@ -16,6 +17,13 @@ class Admitted:
 @dataclass(slots=True)
 class Loaded:
     """Everything the store held at the start has been admitted."""
+
+
+@dataclass(slots=True)
+class HoldsRemembered:
+    """What earlier lives of the daemon were told by Telegram; comes before any job does."""
+
+    holds: list[Hold]
 
 
 @dataclass(slots=True)
@@ -142,6 +150,7 @@ class Ticked:
 Event = (
     Admitted
     | Loaded
+    | HoldsRemembered
     | CancelAsked
     | WakeAsked
     | Forgotten

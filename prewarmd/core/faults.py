@@ -3,6 +3,10 @@
 A child reports a code and never decides; the engine looks the code up here. A job's `error.code`
 is always a key of this table. Facts about Telegram's answers: the Bot API error catalogue
 (design paper telegram.md, section 5); about R2's: its error-code page.
+
+Only what is a job's own doing burns its attempts. A server that fails may fail for everybody, so
+such a failure is charged by evidence alone: when, since the job's last failure, the same upstream
+has served somebody else. An outage charges nobody, however long it lasts.
 """
 
 from dataclasses import dataclass
@@ -15,9 +19,9 @@ class Remedy(StrEnum):
     GIVE_UP = "give_up"
     """It will never succeed: the job fails at once."""
     RETRY = "retry"
-    """Surely not sent: charge an attempt and wait with back-off."""
+    """Surely not sent: wait with back-off."""
     RETRY_LATE = "retry_late"
-    """Maybe sent: charge an attempt, mark it, and wait longer before it is tried again."""
+    """Maybe sent: mark it, and wait longer before it is tried again."""
     RELEASE = "release"
     """Not the job's doing: back to the queue, uncharged."""
     PAUSE_CHAT = "pause_chat"
@@ -30,12 +34,24 @@ class Remedy(StrEnum):
     """The bucket refuses us: close it, probe later, the job is released."""
 
 
+class Charge(StrEnum):
+    """Whether a fault burns one of the job's attempts."""
+
+    NEVER = "never"
+    EVIDENCE = "evidence"
+    """When the upstream has served somebody else since the job's last failure."""
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One code: what it means to a person and what is done about it."""
+    """One code: what it means to a person and what is done about it. `strains`: so many of it in a
+    row mean that the upstream is down."""
 
     remedy: Remedy
     meaning: str
+    charge: Charge = Charge.NEVER
+    strains: bool = False
 
 
 FAULTS: dict[str, Fault] = {
@@ -48,9 +64,13 @@ FAULTS: dict[str, Fault] = {
     "BadCredentials": Fault(Remedy.CLOSE_BUCKET, "the store refuses our credentials"),
     "NoSuchBucket": Fault(Remedy.CLOSE_BUCKET, "the store has no such bucket"),
     "StoreUnreachable": Fault(Remedy.CLOSE_BUCKET, "the store cannot be reached"),
-    "StoreError": Fault(Remedy.RETRY, "the store answered with an error of its own"),
-    "StoreTimeout": Fault(Remedy.RETRY, "the store went silent"),
-    "ShortBody": Fault(Remedy.RETRY, "the download ended before all bytes had come"),
+    "StoreError": Fault(
+        Remedy.RETRY, "the store answered with an error of its own", Charge.EVIDENCE, strains=True
+    ),
+    "StoreTimeout": Fault(Remedy.RETRY, "the store went silent", Charge.EVIDENCE, strains=True),
+    "ShortBody": Fault(
+        Remedy.RETRY, "the download ended before all bytes had come", Charge.EVIDENCE, strains=True
+    ),
     "ObjectChanged": Fault(Remedy.RELEASE, "the object changed while it was read"),
     # Telegram.
     "TooManyRequests": Fault(Remedy.PAUSE_CHAT, "Telegram asks for a pause"),
@@ -60,16 +80,38 @@ FAULTS: dict[str, Fault] = {
     "Unauthorized": Fault(Remedy.CLOSE_BOT, "Telegram refuses the bot's token"),
     "MediaRefused": Fault(Remedy.GIVE_UP, "Telegram refuses this media"),
     "RequestRefused": Fault(Remedy.GIVE_UP, "Telegram refuses the request"),
-    "TelegramUnreachable": Fault(Remedy.RETRY, "Telegram cannot be reached"),
-    "UploadCut": Fault(Remedy.RETRY, "the connection broke before the last byte was sent"),
-    "TelegramError": Fault(Remedy.RETRY_LATE, "Telegram answered with an error of its own"),
-    "NoAnswer": Fault(Remedy.RETRY_LATE, "sent in full, but no answer came"),
-    "BadAnswer": Fault(Remedy.RETRY_LATE, "sent in full, but the answer cannot be read"),
+    "TelegramUnreachable": Fault(
+        Remedy.RETRY, "Telegram cannot be reached", Charge.EVIDENCE, strains=True
+    ),
+    "UploadCut": Fault(
+        Remedy.RETRY,
+        "the connection broke before the last byte was sent",
+        Charge.EVIDENCE,
+        strains=True,
+    ),
+    "TelegramError": Fault(
+        Remedy.RETRY_LATE,
+        "Telegram answered with an error of its own",
+        Charge.EVIDENCE,
+        strains=True,
+    ),
+    "NoAnswer": Fault(
+        Remedy.RETRY_LATE, "sent in full, but no answer came", Charge.ALWAYS, strains=True
+    ),
+    "BadAnswer": Fault(
+        Remedy.RETRY_LATE,
+        "sent in full, but the answer cannot be read",
+        Charge.ALWAYS,
+        strains=True,
+    ),
     "NoFileId": Fault(Remedy.GIVE_UP, "Telegram's answer bears no file_id"),
     # Ours.
     "ChildDied": Fault(Remedy.RELEASE, "its process died before the last byte was sent"),
-    "MaybeSent": Fault(Remedy.RETRY_LATE, "its process died after the last byte was sent"),
+    "MaybeSent": Fault(
+        Remedy.RETRY_LATE, "its process died after the last byte was sent", Charge.ALWAYS
+    ),
+    "Poison": Fault(Remedy.GIVE_UP, "each process that takes it dies"),
     "NoMemory": Fault(Remedy.RETRY, "the system gave no memory for the download"),
     "Stopped": Fault(Remedy.RELEASE, "the daemon was stopped"),
-    "Bug": Fault(Remedy.RETRY, "a fault in prewarmd itself; the log has the trace"),
+    "Bug": Fault(Remedy.RETRY, "a fault in prewarmd itself; the log has the trace", Charge.ALWAYS),
 }

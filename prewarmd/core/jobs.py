@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
+from prewarmd.core.ready_queue import Item
+
 JobId = NewType("JobId", int)
 """The store's row id; `public_id` is how it is spoken of outside."""
 
@@ -20,7 +22,14 @@ JOB_ID_MAX = (1 << 63) - 1
 """What a store's integer holds."""
 
 
-class Kind(StrEnum):
+class Word(StrEnum):
+    """A word of a closed vocabulary. Enum hashes in Python code; these stand in keys on every
+    path, so they hash as the strings that they are."""
+
+    __hash__ = str.__hash__
+
+
+class Kind(Word):
     """What a media is to Telegram; it decides the method, and binds the file_id (telegram.md 1)."""
 
     PHOTO = "photo"
@@ -29,7 +38,7 @@ class Kind(StrEnum):
     AUDIO = "audio"
 
 
-class JobState(StrEnum):
+class JobState(Word):
     """The durable states; the words are the same in SQL, JSON, metrics and logs."""
 
     QUEUED = "queued"
@@ -50,7 +59,7 @@ UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.WAITING})
 FINISHED = frozenset(JobState) - UNFINISHED
 
 
-class JobEvent(StrEnum):
+class JobEvent(Word):
     """What can happen to a job."""
 
     STARTED = "started"
@@ -117,7 +126,7 @@ def states_before(event: JobEvent) -> frozenset[JobState]:
     return frozenset(state for state, row in TRANSITIONS.items() if event in row)
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """Where the engine has a job: finer than its state, in memory only."""
 
     QUEUED = "queued"
@@ -137,7 +146,7 @@ class Phase(StrEnum):
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Job(Item):
     """An unfinished job as the engine holds it. Times are the engine's monotonic seconds."""
 
     id: JobId
@@ -161,13 +170,19 @@ class Job:
     """Charged attempts so far."""
     maybe_sent: bool = False
     """An upload of it may have arrived unanswered."""
+    failures: int = 0
+    """Failures in a row in this life of the daemon, charged or not: what back-off grows by."""
+    served_then: int = -1
+    """How much its upstream had served at its last failure; -1 when it has not failed."""
     deaths: int = 0
     """Children that died with it in hand, in this life of the daemon."""
+    starved: bool = False
+    """It had waited so long that it went before all levels."""
+    suspect: bool = False
+    """A child died with it in hand: until it has done well, it has a child for itself."""
     not_before: float = 0.0
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
-    level: int = 0
-    """Where it stands in its bot's ready queue."""
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""

@@ -19,6 +19,14 @@ class EnginePolicy:
     ttl_s: float = 300.0
     capacity: int = 1_000_000
     prefetch_horizon_s: float = 10.0
+    """How long before its lane may send an object is fetched, and pinned."""
+    starve_after_s: float = 600.0
+    """A job that has waited so long goes before all levels."""
+    size_probe: bool = True
+    """Ask the store for sizes nobody told, ahead of time."""
+    download_bytes_per_s: float = 0.0
+    """Over all children; 0 is no limit."""
+    upload_bytes_per_s: float = 0.0
     size_max: dict[Kind, int] = field(
         default_factory=lambda: {
             Kind.PHOTO: 10 << 20,

@@ -104,4 +104,15 @@ class See:
     size_bytes: int
 
 
-Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See
+@dataclass(slots=True)
+class Hold:
+    """Nothing is sent to a chat (0: to any of the bot's) until `until` (engine time), and its pace
+    is `factor` times the documented one. A restart must not fire into a running penalty."""
+
+    bot: str
+    chat_id: int
+    until: float
+    factor: float
+
+
+Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See | Hold

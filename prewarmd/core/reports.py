@@ -47,7 +47,8 @@ class Uploaded:
     file_unique_id: str
     actual_kind: str
     message_id: int
-    seconds: float
+    answer_s: float
+    """From the last byte to the answer."""
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class UploadFailed:
     retry_after_s: float
     migrated_to: int
     """The chat's new id, else 0."""
+    answer_s: float = 0.0
+    """From the last byte to the answer; 0 when it came before."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,23 @@ class Listed:
 @dataclass(slots=True)
 class ListFailed:
     """A page could not be had; `code` as in `FetchFailed`."""
+
+    task: int
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Headed:
+    """Sizes in the order of the keys asked about; -1 where the store had nothing to say."""
+
+    task: int
+    sizes: list[int]
+
+
+@dataclass(slots=True)
+class HeadFailed:
+    """No size could be had; `code` as in `FetchFailed`."""
 
     task: int
     code: str
@@ -106,6 +126,8 @@ Report = (
     | UploadFailed
     | Listed
     | ListFailed
+    | Headed
+    | HeadFailed
     | ChatKnown
     | ChatUnknown
 )

@@ -9,14 +9,18 @@ Costs: O(lanes of the bot) an upload, O(log bots) a bot that is parked.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 from prewarmd.core import records, reports, verbs
+from prewarmd.core.bots import Bot
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
+from prewarmd.core.downloads import SUSPECTS_LOOKED_AT
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, Phase
-from prewarmd.core.lanes import FOREVER, Bot, Lane
+from prewarmd.core.lanes import Lane
+from prewarmd.core.ready_queue import FOREVER
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +30,16 @@ class Sending:
     job: Job
     lane: Lane
     child: Child
+    began: float
+    is_probe: bool
+    """Its answer tells whether a flood is the chat's or the bot's."""
+
+
+BUSY_RETRY_AFTER_S, BUSY_ANSWER_S = 60.0, 3.0
+"""A 429 that asks for exactly so much after so long is the Bot API server guarding itself: less at
+once helps, a slower rate does not (telegram.md fact 4)."""
+SPREAD_LOOK = 8
+"""So many of the best jobs are looked at for one of another size than was sent just now."""
 
 
 class Uploads:
@@ -39,46 +53,87 @@ class Uploads:
     def pump(self, now: float) -> None:
         """Start whatever may start."""
         desk = self._desk
+        self._pump_suspects(now)
         while (head := desk.to_send.peek()) is not None:
-            bot = desk.bots[head[0]]
+            bot = head[0]
             lane, at = bot.next_lane(now)
             if lane is None or at > now:
-                desk.to_send.remove(bot.slug)
+                desk.to_send.remove(bot)
                 desk.park(bot, at)
-                if FOREVER > at > now + desk.policy.prefetch_horizon_s:
+                desk.ahead[bot] = None
+                if bot.is_far(now):
                     self._unload(bot, now)
                 continue
+            if not desk.uploading.may_pass(now):
+                return
             child = self._children.pick()
             if child is None:
                 return
-            first = bot.loaded.peek()
-            assert first is not None
-            desk.to_send.remove(bot.slug)  # served: behind the others of its level
-            self._send(bot, desk.jobs[first[0]], lane, child, now)
+            job = self._choose(bot, now)
+            if job is None:
+                continue
+            bot.loaded.serve(job, now)
+            bot.send_turn = desk.next_turn()  # served: behind the others of its level
+            self._send(bot, job, lane, child, now)
+            desk.place(bot, now)
+
+    def _choose(self, bot: Bot, now: float) -> Job | None:
+        """The bot's best job whose size was not sent just now; None, and the bot is parked, when
+        all that are worth looking at were."""
+        job = bot.loaded.peek(now)
+        assert job is not None
+        if not bot.spread or bot.spread.free_at(job.size_bytes or 0) <= now:
+            return job
+        soonest = FOREVER
+        for each in islice(bot.loaded, SPREAD_LOOK):
+            at = bot.spread.free_at(each.size_bytes or 0)
+            if at <= now:
+                return each
+            soonest = min(soonest, at)
+        self._desk.to_send.remove(bot)
+        self._desk.park(bot, soonest)
+        return None
+
+    def _pump_suspects(self, now: float) -> None:
+        """One of them at a time gets a child for itself."""
+        desk = self._desk
+        for job in list(islice(desk.suspects_loaded, SUSPECTS_LOOKED_AT)):
+            bot = desk.bots[job.bot]
+            lane, at = bot.next_lane(now)
+            if lane is None or at > now:
+                desk.park(bot, at)
+                if bot.is_far(now):
+                    desk.release(job, now)
+                continue
+            child = self._children.pick_alone()
+            if child is None or not desk.uploading.may_pass(now):
+                return
+            desk.unpile(job)
+            self._send(bot, job, lane, child, now)
+            desk.place(bot, now)
+            return
 
     def _unload(self, bot: Bot, now: float) -> None:
         """Its lanes are paused for long: its bytes become ordinary, evictable cache entries."""
-        for job_id in reversed(list(bot.loaded)):
-            self._desk.release(self._desk.jobs[job_id], now)
+        for job in reversed(list(bot.loaded)):
+            self._desk.release(job, now)
 
     def _send(self, bot: Bot, job: Job, lane: Lane, child: Child, now: float) -> None:
         desk = self._desk
         entry = desk.cache.find(desk.pinned[job.id])
         assert entry is not None
-        bot.loaded.remove(job.id)
         desk.enter(job, Phase.UPLOADING)
-        lane.enter(now)
-        bot.enter(now)
+        is_probe = bot.enter(lane, entry.size_bytes, now)
+        desk.uploading.spend(entry.size_bytes, now)
         task = desk.next_task()
-        row = self._children.begin(child, task)
-        self.sending[task] = Sending(job, lane, child)
+        row = self._children.begin(child, task, alone=job.suspect)
+        self.sending[task] = Sending(job, lane, child, now, is_probe)
         desk.out.append(
             Tell(child.index, verbs.Upload(
                 task, row, job.id, job.attempt + 1, job.bot, lane.chat_id, job.kind,
                 entry.extent.offset, entry.size_bytes, job.key.rpartition("/")[2] or job.key,
             ))
         )  # fmt: skip
-        desk.place(bot)
 
     # -- what children answer --------------------------------------------------------------------
 
@@ -86,9 +141,14 @@ class Uploads:
         """Telegram gave a file_id: the job is ready, and so is whoever follows it."""
         desk, sending = self._desk, self.sending.pop(report.task)
         job, lane = sending.job, sending.lane
-        lane.in_flight -= 1
+        bot = desk.bots[job.bot]
         lane.gate.accept()
-        desk.bots[job.bot].gate.accept()
+        bot.gate.accept()
+        bot.scope.answered(is_probe=sending.is_probe, accepted=True)
+        size_bytes = job.size_bytes or 0
+        if lane.governor.answered(sending.began, report.answer_s, size_bytes, now):
+            self._remember(lane)
+        bot.leave(lane, now)
         assert job.sha256 is not None
         assert job.size_bytes is not None
         job.happen(JobEvent.COMPLETED)
@@ -109,40 +169,85 @@ class Uploads:
         desk, sending = self._desk, self.sending.pop(report.task)
         job, lane = sending.job, sending.lane
         bot = desk.bots[job.bot]
-        remedy = FAULTS[report.code].remedy
-        lane.in_flight -= 1
-        if remedy is Remedy.PAUSE_CHAT:
-            lane.pause(now + report.retry_after_s + 0.1 + 0.9 * desk.next_jitter())
-            lane.gate.leave()
-            bot.gate.leave()
-        elif remedy is Remedy.CLOSE_CHAT:
-            if report.migrated_to:
-                lane.chat_id = report.migrated_to
-                lane.gate.leave()
-            else:
-                lane.gate.refuse(report.code, report.detail, now)
-            bot.gate.accept()
-        elif remedy is Remedy.CLOSE_BOT:
-            lane.gate.leave()
-            bot.gate.refuse(report.code, report.detail, now)
-        elif remedy is Remedy.GIVE_UP:  # the chat and the bot were good enough to be told so
-            lane.gate.accept()
-            bot.gate.accept()
+        fault = FAULTS[report.code]
+        lane.gate.leave()
+        if fault.remedy is Remedy.PAUSE_CHAT:
+            self._flooded(bot, sending, report, now)
         else:
-            lane.gate.leave()
-            bot.gate.leave()
-        desk.remedy(job, remedy, report.code, report.detail, now)
-        desk.place(bot)
+            bot.scope.answered(is_probe=sending.is_probe, accepted=False)
+            self._refused(bot, lane, report, now)
+        bot.leave(lane, now)
+        desk.remedy(job, report.code, report.detail, now, bot.gate)
+        desk.touch(bot)
 
-    def orphaned(self, task: int, reason: str, now: float, *, sent: bool) -> None:
+    def _refused(self, bot: Bot, lane: Lane, report: reports.UploadFailed, now: float) -> None:
+        """What it means for lane and bot."""
+        fault = FAULTS[report.code]
+        match fault.remedy:
+            case Remedy.CLOSE_CHAT:
+                if report.migrated_to:
+                    lane.chat_id = report.migrated_to
+                else:
+                    lane.gate.refuse(report.code, report.detail, now)
+                bot.gate.accept()
+            case Remedy.CLOSE_BOT:
+                bot.gate.refuse(report.code, report.detail, now)
+            case Remedy.GIVE_UP:  # the chat and the bot were good enough to be told so
+                lane.gate.accept()
+                bot.gate.accept()
+            case _ if fault.strains:
+                bot.gate.fail(report.code, report.detail, now)
+            case _:
+                bot.gate.leave()
+
+    def _flooded(
+        self, bot: Bot, sending: Sending, report: reports.UploadFailed, now: float
+    ) -> None:
+        """A 429, open or in disguise."""
+        lane, is_probe = sending.lane, sending.is_probe
+        bot.gate.leave()
+        if report.retry_after_s == BUSY_RETRY_AFTER_S and report.answer_s >= BUSY_ANSWER_S:
+            bot.crowd(now)
+            bot.scope.answered(is_probe=is_probe, accepted=False)
+            return
+        until = now + report.retry_after_s + 0.1 + 0.9 * self._desk.next_jitter()
+        is_new = lane.governor.flooded(sending.began, now)
+        lane.pause(until)
+        self._remember(lane)
+        if is_probe or is_new:
+            bot.scope.flooded(until, is_probe=is_probe, has_others=len(bot.lanes) > 1)
+        if is_probe:
+            self._desk.out.append(records.Hold(bot.slug, 0, bot.scope.until, 1.0))
+
+    def _remember(self, lane: Lane) -> None:
+        hold = records.Hold(lane.bot, lane.chat_id, lane.paused_until, lane.pace.factor)
+        self._desk.out.append(hold)
+
+    def restore(self, holds: list[records.Hold], now: float) -> None:
+        """What earlier lives were told is still true. Chats that are no longer ours are passed."""
+        for hold in holds:
+            bot = self._desk.bots.get(hold.bot)
+            if bot is None:
+                continue
+            if hold.chat_id == 0:
+                bot.scope.until = max(bot.scope.until, hold.until)
+            for lane in bot.lanes:
+                if lane.chat_id == hold.chat_id:
+                    lane.pause(hold.until)
+                    lane.pace.scale(hold.factor)
+                    bot.stir(lane, now)
+            self._desk.touch(bot)
+
+    def orphaned(self, task: int, reason: str, now: float, *, sent: bool, alone: bool) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
         desk, sending = self._desk, self.sending.pop(task)
         bot = desk.bots[sending.job.bot]
-        sending.lane.in_flight -= 1
         sending.lane.gate.leave()
         bot.gate.leave()
-        desk.orphaned(sending.job, reason, now, sent=sent)
-        desk.place(bot)
+        bot.scope.answered(is_probe=sending.is_probe, accepted=False)
+        bot.leave(sending.lane, now)
+        desk.orphaned(sending.job, reason, now, sent=sent, alone=alone)
+        desk.touch(bot)
 
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""

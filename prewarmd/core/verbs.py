@@ -75,6 +75,15 @@ class List:
 
 
 @dataclass(slots=True)
+class Head:
+    """Ask for the sizes of objects; the answer is `Headed` or `HeadFailed`."""
+
+    task: int
+    bucket: str
+    keys: list[str]
+
+
+@dataclass(slots=True)
 class AskChat:
     """Ask what kind a chat is; the answer is `ChatKnown` or `ChatUnknown`."""
 
@@ -83,4 +92,4 @@ class AskChat:
     chat_id: int
 
 
-Verb = Fetch | Into | Drop | Upload | List | AskChat
+Verb = Fetch | Into | Drop | Upload | List | Head | AskChat

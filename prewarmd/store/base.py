@@ -68,6 +68,8 @@ class JobRow:
     """As last seen for (bucket, key)."""
     etag_sha256: str | None
     """The content seen under `etag`."""
+    seen_bytes: int | None
+    """Its size then."""
     actual_kind: str | None
     file_id: str | None
     file_unique_id: str | None
@@ -126,6 +128,17 @@ class BatchRow:
         return self.listing_done and self.ready + self.failed + self.cancelled >= self.submitted
 
 
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """What is remembered of a chat's limits (chat_id 0: of the whole bot's)."""
+
+    bot: str
+    chat_id: int
+    until_unix: float
+    factor: float
+    updated_unix: float
+
+
 @dataclass(slots=True)
 class Counts:
     """Committed facts for `status`, kept as running sums (never a table scan per call)."""
@@ -180,6 +193,10 @@ class JobStore(Protocol):
 
     async def adopt_orphans(self) -> int:
         """At start: every `running` row becomes queued and maybe_sent, uncharged; how many."""
+        ...
+
+    async def holds(self) -> list[HoldRow]:
+        """What was remembered of the limits of bots that are still the slug's."""
         ...
 
     async def claim(self, after: JobId, limit: int) -> list[JobRow]:

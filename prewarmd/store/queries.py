@@ -6,11 +6,12 @@ from typing import Any
 import apsw
 
 from prewarmd.core.jobs import UNFINISHED, JobId, JobState, Kind
-from prewarmd.store.base import BatchRow, Counts, JobQuery, JobRow, MediaRow
+from prewarmd.store.base import BatchRow, Counts, HoldRow, JobQuery, JobRow, MediaRow
 
 _JOB = """
 SELECT j.id, j.bot, j.bucket, j.key, j.kind, j.state, j.priority, j.attempt, j.maybe_sent,
-       j.size_bytes, j.sha256, j.claimed, o.etag, o.sha256, j.error_code, j.error_message,
+       j.size_bytes, j.sha256, j.claimed, o.etag, o.sha256, o.size_bytes,
+       j.error_code, j.error_message,
        j.not_before, j.created_at, j.updated_at,
        m.bot_id, m.actual_kind, m.tg_file_id, m.tg_file_unique_id
   FROM jobs j
@@ -24,7 +25,8 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
     """A row of _JOB; the file_id only when it is the bot's of today."""
     (
         job_id, bot, bucket, key, kind, state, priority, attempt, maybe_sent, size_bytes, sha256,
-        claimed, etag, etag_sha256, error_code, error_message, not_before, created, updated,
+        claimed, etag, etag_sha256, seen_bytes, error_code, error_message, not_before, created,
+        updated,
         bot_id, actual_kind, file_id, unique_id,
     ) = row  # fmt: skip
     if bot_id is None or bot_id != bot_ids.get(bot):
@@ -33,6 +35,7 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
         id=JobId(job_id), bot=bot, bucket=bucket, key=key, kind=Kind(kind), state=JobState(state),
         priority=priority, attempt=attempt, maybe_sent=bool(maybe_sent), size_bytes=size_bytes,
         sha256=sha256, claimed=bool(claimed), etag=etag, etag_sha256=etag_sha256,
+        seen_bytes=seen_bytes,
         actual_kind=actual_kind, file_id=file_id, file_unique_id=unique_id,
         error_code=error_code, error_message=error_message, not_before_unix=not_before,
         created_unix=created, updated_unix=updated,
@@ -145,6 +148,12 @@ SELECT id, bot, bucket, prefix, kind, after_key, listed, submitted, listing_done
        error_message
   FROM batches
 """
+
+
+def holds(db: apsw.Connection, bot_ids: Mapping[str, int]) -> list[HoldRow]:
+    """What is remembered of limits, of bots that are still the slug's."""
+    sql = "SELECT bot_slug, chat_id, held_until, factor, updated_at, bot_id FROM holds"
+    return [HoldRow(*row[:5]) for row in db.execute(sql) if bot_ids.get(row[0]) == row[5]]
 
 
 def _batch_row(db: apsw.Connection, row: tuple[Any, ...]) -> BatchRow:

@@ -23,6 +23,7 @@ from prewarmd.store import queries
 from prewarmd.store.base import (
     BatchRow,
     Counts,
+    HoldRow,
     JobQuery,
     JobRow,
     MediaRow,
@@ -193,6 +194,10 @@ class SqliteStore:
     async def claim(self, after: JobId, limit: int) -> list[JobRow]:
         """See JobStore."""
         return await self._write.ask(lambda db: queries.unfinished(db, self.bot_ids, after, limit))
+
+    async def holds(self) -> list[HoldRow]:
+        """See JobStore."""
+        return await self._read.ask(lambda db: queries.holds(db, self.bot_ids))
 
     async def open_batches(self) -> list[BatchRow]:
         """See JobStore."""

@@ -123,6 +123,9 @@ class Verbs:
             if isinstance(record, records.See):
                 self._see(db, record, now)
                 continue
+            if isinstance(record, records.Hold):
+                self._hold(db, record, now)
+                continue
             row = db.execute("SELECT state, kind FROM jobs WHERE id = ?", (record.job,)).fetchone()
             if row is None:
                 continue
@@ -170,8 +173,21 @@ class Verbs:
                     "UPDATE jobs SET state = ?, not_before = NULL, updated_at = ? WHERE id = ?",
                     (after, now, job),
                 )
-            case records.See():
-                raise AssertionError("a See has no job")
+            case records.See() | records.Hold():
+                raise AssertionError(f"a {type(record).__name__} has no job")
+
+    def _hold(self, db: apsw.Connection, hold: records.Hold, now: float) -> None:
+        db.execute(
+            """INSERT INTO holds (bot_slug, chat_id, bot_id, held_until, factor, updated_at)
+               VALUES (?, ?, ?, ?, ?, ?)
+               ON CONFLICT (bot_slug, chat_id) DO UPDATE SET
+                      bot_id = excluded.bot_id, held_until = excluded.held_until,
+                      factor = excluded.factor, updated_at = excluded.updated_at""",
+            (
+                hold.bot, hold.chat_id, self.bot_ids[hold.bot],
+                now + hold.until - self.clock(), hold.factor, now,
+            ),
+        )  # fmt: skip
 
     def _ready(
         self, db: apsw.Connection, job: JobId, sha256: str, size_bytes: int, now: float

@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,14 @@ def policy_of(config: Config) -> EnginePolicy:
         ttl_s=config.cache.ttl_s,
         capacity=config.queue.capacity,
         size_max=sizes,
-        limits=config.limits.policy,
+        limits=replace(config.limits.policy, guarded=config.telegram.server == "hosted"),
         retry=config.queue.policy,
+        score=config.queue.score.policy,
+        prefetch_horizon_s=config.queue.prefetch_horizon_s,
+        starve_after_s=config.queue.starve_after_s,
+        size_probe=config.queue.size_probe,
+        download_bytes_per_s=config.limits.download_bytes_per_s,
+        upload_bytes_per_s=config.limits.upload_bytes_per_s,
     )
 
 

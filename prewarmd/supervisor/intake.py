@@ -13,15 +13,17 @@ from prewarmd.core.events import (
     BatchOpened,
     CancelAsked,
     Forgotten,
+    HoldsRemembered,
     Loaded,
     PageSubmitted,
     WakeAsked,
 )
 from prewarmd.core.jobs import Job, JobId, JobState, Kind
+from prewarmd.core.records import Hold
 from prewarmd.errors import StoreUnwritableError
 from prewarmd.sources.listing import jobs_of_page
-from prewarmd.store.base import BatchRow, JobRow, JobStore, NewJob, Submitted
-from prewarmd.supervisor.clock import monotonic, to_engine
+from prewarmd.store.base import BatchRow, HoldRow, JobRow, JobStore, NewJob, Submitted
+from prewarmd.supervisor.clock import monotonic, to_engine, wall
 from prewarmd.supervisor.loop import Loop
 
 PAGE_ROWS = 5000
@@ -43,7 +45,7 @@ def job_of(row: JobRow, *, orphan_delay_s: float = 0.0) -> Job:
         priority=row.priority,
         sha256=row.sha256 if row.claimed else None,
         claimed=row.claimed,
-        size_bytes=row.size_bytes,
+        size_bytes=row.seen_bytes if row.size_bytes is None else row.size_bytes,
         etag=row.etag,
         etag_sha256=row.etag_sha256,
         attempt=row.attempt,
@@ -51,6 +53,14 @@ def job_of(row: JobRow, *, orphan_delay_s: float = 0.0) -> Job:
         not_before=not_before,
         state=row.state,
     )  # fmt: skip
+
+
+def hold_of(row: HoldRow) -> Hold:
+    """What the engine is told of a remembered hold. Telegram's limits change, so how a pace was
+    adapted counts for half after a day."""
+    days = max(0.0, wall() - row.updated_unix) / 86_400
+    factor = 1.0 + (row.factor - 1.0) * 0.5**days
+    return Hold(row.bot, row.chat_id, to_engine(row.until_unix), factor)
 
 
 class Intake:
@@ -66,6 +76,7 @@ class Intake:
 
     async def load(self) -> None:
         """Hand everything unfinished to the engine, page by page, while the API accepts."""
+        self._loop.put(HoldsRemembered([hold_of(row) for row in await self._store.holds()]))
         after = JobId(0)
         while page := await self._store.claim(after, PAGE_ROWS):
             jobs = [job_of(row, orphan_delay_s=ORPHAN_DELAY_S) for row in page]

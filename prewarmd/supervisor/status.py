@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from prewarmd.core.jobs import JobState, Kind, public_id
-from prewarmd.core.lanes import FOREVER, Lane
+from prewarmd.core.lanes import Lane
+from prewarmd.core.ready_queue import FOREVER
 from prewarmd.core.stage import Stage
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board

@@ -24,6 +24,7 @@ from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
 
 BEAT_S = 1.0
+HEADS_AT_ONCE = 8
 
 
 class Worker:
@@ -91,6 +92,8 @@ class Worker:
                     self._drop(task)
                 case verbs.List() as verb:
                     self._begin(verb.task, self._list(verb))
+                case verbs.Head() as verb:
+                    self._begin(verb.task, self._head(verb))
                 case verbs.AskChat() as verb:
                     self._begin(verb.task, self._ask_chat(verb))
                 case Drain():
@@ -113,7 +116,8 @@ class Worker:
         """A dropped fetch answers, so that its slot and memory are known to be free."""
         running = self._tasks.get(task)
         if running is not None:
-            running.cancel()
+            # Not at once: a task that is cancelled before its first step would never answer.
+            asyncio.get_running_loop().call_soon(running.cancel)
 
     def _bug(self, error: Exception) -> str:
         """The trace goes to the log: frames only, because the text may hold anything."""
@@ -174,33 +178,41 @@ class Worker:
         row = self._board.row(verb.row)
         started_ns = time.monotonic_ns()
         row.begin(verb.task, verb.job, verb.attempt, Stage.UPLOADING, verb.size_bytes, started_ns)
+        sent_ns = 0
+
+        def sent() -> None:
+            nonlocal sent_ns
+            sent_ns = time.monotonic_ns()
+            row.advance(Stage.BODY_SENT, sent_ns)
+
         report: reports.Report
         try:
             with self._arena.view(verb.offset, verb.size_bytes) as extent:
                 outcome = await self._telegram.send(
                     verb.bot, verb.chat_id, Kind(verb.kind), extent, verb.file_name,
-                    row.progress, lambda: row.advance(Stage.BODY_SENT, time.monotonic_ns()),
+                    row.progress, sent,
                 )  # fmt: skip
-            report = self._outcome(verb.task, outcome, started_ns)
+            answer_s = (time.monotonic_ns() - sent_ns) / 1e9 if sent_ns else 0.0
+            report = self._outcome(verb.task, outcome, round(answer_s, 6))
         except asyncio.CancelledError:
-            report = reports.UploadFailed(verb.task, "MaybeSent", "the child was stopped", 0, 0)
+            report = reports.UploadFailed(verb.task, "MaybeSent", "the child was stopped", 0, 0, 0)
         except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
-            report = reports.UploadFailed(verb.task, "Bug", self._bug(error), 0, 0)
+            report = reports.UploadFailed(verb.task, "Bug", self._bug(error), 0, 0, 0)
         # The row keeps its last stage until the slot is used again: between here and the pipe a
         # SIGKILL must still find that the message exists.
         row.advance(Stage.ANSWERED, time.monotonic_ns())
         self._say(report)
 
     @staticmethod
-    def _outcome(task: int, outcome: Accepted | Refused, started_ns: int) -> reports.Report:
+    def _outcome(task: int, outcome: Accepted | Refused, answer_s: float) -> reports.Report:
         if isinstance(outcome, Refused):
             return reports.UploadFailed(
-                task, outcome.code, outcome.detail, outcome.retry_after_s, outcome.migrated_to
-            )
-        seconds = (time.monotonic_ns() - started_ns) / 1e9
+                task, outcome.code, outcome.detail, outcome.retry_after_s, outcome.migrated_to,
+                answer_s,
+            )  # fmt: skip
         return reports.Uploaded(
             task, outcome.file_id, outcome.file_unique_id, outcome.actual_kind,
-            outcome.message_id, round(seconds, 6),
+            outcome.message_id, answer_s,
         )  # fmt: skip
 
     # -- small ones ------------------------------------------------------------------------------
@@ -214,6 +226,26 @@ class Worker:
             report = reports.ListFailed(verb.task, error.code, error.detail)
         except Exception as error:  # noqa: BLE001  the task boundary
             report = reports.ListFailed(verb.task, "Bug", self._bug(error))
+        self._say(report)
+
+    async def _head(self, verb: verbs.Head) -> None:
+        report: reports.Report
+        few = asyncio.Semaphore(HEADS_AT_ONCE)
+
+        async def size(key: str) -> int:
+            async with few:
+                return await self._store.size(verb.bucket, key)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(size(key)) for key in verb.keys]
+            report = reports.Headed(verb.task, [one.result() for one in asked])
+        except* ObjectError as errors:
+            first = errors.exceptions[0]
+            assert isinstance(first, ObjectError)
+            report = reports.HeadFailed(verb.task, first.code, first.detail)
+        except* Exception as errors:  # noqa: BLE001  the task boundary
+            report = reports.HeadFailed(verb.task, "Bug", self._bug(errors.exceptions[0]))
         self._say(report)
 
     async def _ask_chat(self, verb: verbs.AskChat) -> None:

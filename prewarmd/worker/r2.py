@@ -202,6 +202,17 @@ class ObjectStore:
         more = bool(page.get("IsTruncated")) and bool(objects)
         return objects, objects[-1][0] if more else ""
 
+    async def size(self, bucket: str, key: str) -> int:
+        """How many bytes an object has; -1 when there is none."""
+        try:
+            answer = await self._client.head_object(Bucket=bucket, Key=key)
+        except FOREIGN as error:
+            named = _named(error)
+            if named.code == "NoSuchKey":
+                return -1
+            raise named from None
+        return int(answer.get("ContentLength", -1))
+
     async def check_bucket(self, bucket: str) -> None:
         """A signed request that a working configuration answers; ObjectError says what is wrong."""
         try:

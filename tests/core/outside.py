@@ -55,7 +55,7 @@ class Message:
 class Working:
     """A task that a child has in hand."""
 
-    verb: verbs.Fetch | verbs.Upload | verbs.List | verbs.AskChat
+    verb: verbs.Fetch | verbs.Upload | verbs.List | verbs.Head | verbs.AskChat
     content: str = ""
     etag: str = ""
     size_bytes: int = 0
@@ -162,8 +162,8 @@ class Outside:
                 assert work.size_bytes == size_bytes
                 self._receive(index, process, work, offset, fate)
             case verbs.Drop(task):
-                work = process.works[task]
-                self._answer(index, task, 0.001, reports.FetchFailed(task, "Stopped", ""))
+                if task in process.works:  # else its answer is on its way already
+                    self._answer(index, task, 0.001, reports.FetchFailed(task, "Stopped", ""))
             case _:
                 assert verb.task not in process.works
                 assert len(process.works) < self._slots, "more tasks than slots"
@@ -186,6 +186,15 @@ class Outside:
                     index, task, self.get_s,
                     reports.ListFailed(task, failed, "") if failed
                     else reports.Listed(task, page, ""),
+                )  # fmt: skip
+            case verbs.Head(task, bucket, keys):
+                failed = fate.code if isinstance(fate, Refused) else ""
+                self._doom(index, process, fate)
+                sizes = [self.objects.get((bucket, key), ("", -1))[1] for key in keys]
+                self._answer(
+                    index, task, self.get_s,
+                    reports.HeadFailed(task, failed, "") if failed
+                    else reports.Headed(task, sizes),
                 )  # fmt: skip
             case verbs.AskChat(task):
                 code = fate.code if isinstance(fate, Refused) else ""
@@ -238,8 +247,8 @@ class Outside:
                 self._receive(index, process, work, verb.offset, fate)
 
     def _say_opened(self, index: int, task: int, report: events.ChildReported) -> None:
-        if self._is(index, report.generation) and not self._processes[index].hung:
-            assert task in self._processes[index].works
+        living = self._is(index, report.generation) and not self._processes[index].hung
+        if living and task in self._processes[index].works:  # else it was dropped meanwhile
             self.put(report)
 
     def _receive(

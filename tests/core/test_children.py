@@ -255,8 +255,8 @@ def test_killing_ends_every_living_child_once() -> None:
     children.exited(children.all[2], "killed", 1.0, 0.0)
     children.draining = True
     out: list[Command] = []
-    children.kill(out)
-    children.kill(out)
+    children.kill(2.0, out)
+    children.kill(2.0, out)
     assert killed(out) == [(0, "the drain took too long"), (1, "the drain took too long")]
     assert children.all[2].state is ChildState.STOPPED
 

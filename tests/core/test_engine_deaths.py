@@ -165,17 +165,44 @@ def test_a_chat_full_of_uploads_goes_on_after_their_child_died() -> None:
     ("code", "verb"), [("StoreError", verbs.Fetch), ("UploadCut", verbs.Upload)]
 )
 def test_retries_are_charged_and_end(code: str, verb: type[verbs.Verb]) -> None:
-    """A broken object would be tried for ever, or given up without a word."""
+    """A broken object would be tried for ever, or given up without a word. It is the one that is
+    broken, for others are served meanwhile."""
     world = World(policy=replace(POLICY, retry=RetryPolicy(attempts=3)))
-    world.fates = fates_of(*[Refused(code)] * 99, of=verb)
-    (job,) = submit(world, 1)
+    (job, *_) = submit(world, 1)
+    world.fates = lambda v: (
+        Refused(code) if isinstance(v, verb) and getattr(v, "job", None) == job else None
+    )
+    for number in range(40):
+        submit(world, 1, prefix=f"other-{number}-")
+        world.run(1.0)
     world.finish()
-    snooze = [f"Snooze {code}", "Wake", "Start"]
-    assert words(world, job) == ["Start", *snooze, *snooze, f"Fail {code}"]
+    said = words(world, job)
+    assert said[:4] == ["Start", f"Snooze {code}", "Wake", "Start"]
+    assert said[-1] == f"Fail {code}"
     attempts = [r.attempt for r in world.rows[job].history if isinstance(r, records.Snooze)]
-    assert [*attempts, world.rows[job].attempt] == [1, 2, 3]
-    assert len(world.all_of(verb)) == 3
+    assert attempts == sorted(attempts)
+    assert (set(attempts), world.rows[job].attempt) == ({0, 1, 2}, 3)
     world.check_quiet()
+
+
+@pytest.mark.parametrize(
+    ("code", "verb"),
+    [("StoreError", verbs.Fetch), ("StoreTimeout", verbs.Fetch), ("TelegramError", verbs.Upload)],
+)
+def test_an_outage_burns_nobodys_attempts(code: str, verb: type[verbs.Verb]) -> None:
+    """An hour of R2's trouble would fail every job that was tried meanwhile."""
+    world = World(policy=replace(POLICY, retry=RetryPolicy(attempts=3)))
+    world.fates = lambda v: Refused(code) if isinstance(v, verb) else None
+    jobs = submit(world, 30)
+    world.run(3600.0)
+    asked = len(world.all_of(verb))
+    assert asked < 300, "it was hammered"
+    assert [code for code, _ in world.engine.readiness(world.now)] == [code]
+    world.fates = lambda v: None
+    ready(world, *jobs)
+    assert {world.engine.desk.jobs.get(job) for job in jobs} == {None}
+    assert {r.attempt for j in jobs for r in world.rows[j].history
+            if isinstance(r, records.Snooze)} <= {0}  # fmt: skip
 
 
 def test_a_retry_goes_through_when_the_trouble_is_over() -> None:

@@ -71,6 +71,7 @@ class World(Outside):
         super().__init__(self.policy.slots, self.policy.cache_bytes)
         self.commit_s = 0.001
         self.seen: dict[tuple[str, str], tuple[str, str]] = {}
+        self.holds: dict[tuple[str, int], records.Hold] = {}
         self.rows: dict[JobId, Row] = {}
         self.catalogue: dict[tuple[str, str, str], records.Complete | None] = {}
         self.out: list[tuple[float, commands.Command]] = []
@@ -268,11 +269,13 @@ class World(Outside):
                     self.replies[ticket] = command
                 case records.See(bucket, key, etag, sha256, _):
                     self.seen[bucket, key] = (etag, sha256)
+                case records.Hold(bot, chat_id):
+                    self.holds[bot, chat_id] = command
                 case _:
                     self._write(command)
 
     def _write(self, record: records.Record) -> None:
-        assert not isinstance(record, records.See)
+        assert not isinstance(record, records.See | records.Hold)
         if record.job in self._forgotten:
             return  # its state does not allow it any more: the store changes nothing
         row = self.rows[record.job]

@@ -29,8 +29,12 @@ async def test_wrong_credentials_keep_jobs_queued_and_readyz_says_why(house: Hou
         [admitted] = await daemon.submit([{"bot": "alpha", "key": stored.key}])
         found = await until(lambda: reason(daemon, "BadCredentials"))
         assert "media" in found["message"]
-        job = await daemon.job(admitted["id"])
-        assert (job["state"], job["attempt"]) == ("queued", 0)
+
+        async def put_back() -> bool:  # between two probes
+            job = await daemon.job(admitted["id"])
+            return (job["state"], job["attempt"]) == ("queued", 0)
+
+        await until(put_back)
     async with house.daemon(top=QUICK) as daemon:
         assert (await daemon.finished(admitted["id"]))["state"] == "ready"
 

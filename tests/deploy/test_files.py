@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from prewarmd.config import load
-from prewarmd.config.tree import Config
+from prewarmd.config.tree import Config, Score
 from prewarmd.errors import ExitCode
 from prewarmd.supervisor.daemon import GRACE_S
 
@@ -57,8 +57,10 @@ def test_every_key_is_in_the_example() -> None:
         annotation = Config.model_fields[table].annotation
         assert annotation is not None
         fields |= set(annotation.model_fields)
+    fields |= set(Score.model_fields)
     named = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
-    derived = {"bots", "warnings", "file", "r2", "telegram", "cache", "limits", "queue", "http"}
+    tables_ = {"r2", "telegram", "cache", "limits", "queue", "http", "score"}
+    derived = {"bots", "warnings", "file", *tables_}
     missing = fields - named - derived
     assert missing - {"secret_access_key", "token"} == set()
 

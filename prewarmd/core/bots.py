@@ -1,0 +1,233 @@
+"""A bot: its lanes, which of them may send next, and its jobs that wait.
+
+A lane stands in one of three places: among the free (it may send now, as far as anyone knows), in
+a heap of the parked by the time at which it may, or aside, when only an event can tell. So the next
+lane is found in O(log lanes) however many are parked; a free lane that turns out not to be is put
+where it belongs when it comes up. Free lanes take turns.
+
+How far ahead of its lanes a bot's objects may be fetched is its allowance: what its lanes can send
+within the horizon. A lane that is paused beyond the horizon counts for nothing until it comes near.
+
+Invariants, kept by `check`: a lane stands in one place; `_rate` is the sum of what counts.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from prewarmd.core.gate import Gate
+from prewarmd.core.jobs import Job
+from prewarmd.core.lanes import UPLOADS_MAX, Lane
+from prewarmd.core.pace import Pace
+from prewarmd.core.ready_queue import FOREVER, ReadyQueue
+from prewarmd.core.scope import Scope
+from prewarmd.core.spread import Spread
+
+FREE = -1.0
+"""`Lane.parked_at` of one that stands among the free; FOREVER stands aside."""
+CROWDED_S = 60.0
+"""How long a bot keeps to less at once after its server said that it was too much."""
+
+
+class Backlog(ReadyQueue[Job]):
+    """A bot's jobs that wait for bytes out of one bucket: one that refuses us holds back its own
+    jobs alone."""
+
+    __slots__ = ("bot", "bucket", "watched")
+
+    def __init__(self, bot: "Bot", bucket: str, starve_after_s: float) -> None:
+        super().__init__(starve_after_s)
+        self.bot = bot
+        self.bucket = bucket
+        self.watched = False
+        """Somebody will look when its oldest job starves."""
+
+
+@dataclass(slots=True, eq=False)
+class Bot:
+    """A bot and all that is its own."""
+
+    slug: str
+    lanes: list[Lane]
+    pace: Pace
+    horizon_s: float
+    starve_after_s: float = FOREVER
+    in_flight_max: int = UPLOADS_MAX
+    spread: Spread = field(default_factory=Spread)
+    gate: Gate = field(default_factory=lambda: Gate(first_s=5.0, cap_s=900.0))
+    scope: Scope = field(default_factory=Scope)
+    in_flight: int = 0
+    backlogs: dict[str, Backlog] = field(default_factory=dict)
+    loaded: ReadyQueue[Job] = field(init=False)
+    """Jobs whose bytes are here. Each waits at most about a horizon behind better ones."""
+    under_way: int = 0
+    """Jobs taken from the backlogs and not yet uploading: what fetching ahead is bounded by."""
+    load_turn: int = 0
+    """When it last had its turn to fetch, as a number that rises with each turn of anybody."""
+    send_turn: int = 0
+    alarm: float = FOREVER
+    """When it will be looked at although nothing happened."""
+    _free: deque[Lane] = field(default_factory=deque)
+    _parked: list[tuple[float, int, Lane]] = field(default_factory=list)
+    _rate: int = 0
+    """Sends per hour of all lanes that count."""
+    _number: int = 0
+    _crowded_max: int = 0
+    """As many at once while its server is crowded; 0 when it is not."""
+    _crowded_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.loaded = ReadyQueue(self.horizon_s)
+        for lane in self.lanes:
+            self._put(lane, 0.0, 0.0)
+
+    def backlog(self, bucket: str) -> Backlog:
+        """Its jobs that wait for bytes out of one bucket."""
+        found = self.backlogs.get(bucket)
+        if found is None:
+            found = self.backlogs[bucket] = Backlog(self, bucket, self.starve_after_s)
+        return found
+
+    # -- lanes -----------------------------------------------------------------------------------
+
+    def next_lane(self, now: float) -> tuple[Lane | None, float]:
+        """The lane that may send soonest, if one may as soon as the bot may, and when to look (at
+        the latest; FOREVER: only an event can tell)."""
+        at = self._shut_until(now)
+        if at > now:
+            return None, at
+        parked, free = self._parked, self._free
+        if parked and parked[0][0] <= now:
+            self._wake(now)
+        while free:
+            lane = free[0]
+            at = lane.next_at(now)
+            if at <= now:
+                return lane, max(now, self.pace.next_at())
+            free.popleft()
+            self._put(lane, at, now)
+        while parked and parked[0][2].parked_at != parked[0][0]:
+            heappop(parked)
+        return None, parked[0][0] if parked else FOREVER
+
+    def _wake(self, now: float) -> None:
+        """Parked lanes whose time has come stand where they belong."""
+        parked = self._parked
+        while parked and parked[0][0] <= now:
+            at, _, lane = heappop(parked)
+            if lane.parked_at == at:
+                self._put(lane, lane.next_at(now), now)
+
+    def _shut_until(self, now: float) -> float:
+        """When the bot itself may send, whatever its lanes say."""
+        gate, scope = self.gate, self.scope
+        if gate.code and not gate.may_pass(now):
+            return FOREVER if gate.probing else gate.until
+        if scope.probing or scope.until > now:
+            return FOREVER if scope.probing else scope.until
+        if self._crowded_max and now >= self._crowded_until:
+            self._crowded_max *= 2
+            self._crowded_until = now + CROWDED_S
+            if self._crowded_max >= self.in_flight_max:
+                self._crowded_max = 0
+        return FOREVER if self.in_flight >= (self._crowded_max or self.in_flight_max) else now
+
+    def crowd(self, now: float) -> None:
+        """Its server is busy with what it sends at once: half of that, for a while."""
+        if not self._crowded_max or now >= self._crowded_until - CROWDED_S / 2:
+            self._crowded_max = max(1, (self.in_flight + 1) // 2)
+            self._crowded_until = now + CROWDED_S
+
+    def _put(self, lane: Lane, at: float, now: float) -> None:
+        """Let `lane`, which may send at `at`, stand where it belongs."""
+        near = at <= now + self.horizon_s
+        if at <= now:
+            lane.parked_at = FREE
+            self._free.append(lane)
+        elif at == FOREVER:
+            lane.parked_at = at
+            near = lane.is_full or lane.gate.probing  # an upload's end will tell, and that is near
+        else:
+            # One that is far off is looked at once it comes near, for its bytes to be fetched.
+            lane.parked_at = at if near else at - self.horizon_s
+            self._number += 1
+            heappush(self._parked, (lane.parked_at, self._number, lane))
+        counts = lane.pace.per_hour if near else 0
+        self._rate += counts - lane.counted_per_hour
+        lane.counted_per_hour = counts
+
+    def stir(self, lane: Lane, now: float) -> None:
+        """Something happened to `lane`: it may stand elsewhere now."""
+        at = lane.next_at(now)
+        if lane.parked_at == FREE:
+            if at <= now:
+                return
+            self._free.remove(lane)  # a pause or a refusal: rare
+        self._put(lane, at, now)
+
+    def enter(self, lane: Lane, size_bytes: int, now: float) -> bool:
+        """The lane that `next_lane` gave begins an upload; whether it is a probe of `scope`."""
+        taken = self._free.popleft()
+        assert taken is lane
+        lane.enter(now)
+        self.pace.spend(now)
+        self.spread.spend(size_bytes, now)
+        self.gate.enter()
+        self.in_flight += 1
+        self._put(lane, lane.next_at(now), now)
+        return self.scope.enter()
+
+    def leave(self, lane: Lane, now: float) -> None:
+        """An upload of `lane` ended; what its answer meant has been noted already."""
+        lane.in_flight -= 1
+        self.in_flight -= 1
+        self.stir(lane, now)
+
+    # -- how much to fetch -----------------------------------------------------------------------
+
+    def allowance(self) -> float:
+        """How many jobs may be under way: what can be sent within the horizon, and a little."""
+        if self._rate <= 0:
+            return 0
+        per_hour = min(self._rate, self.pace.per_hour)
+        if self.lanes[0].pace.is_unpaced:
+            return FOREVER
+        return 1 + len(self._free) + per_hour * self.horizon_s / 3600
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more job may be taken under way: its upload could start in time."""
+        if self.gate.code and not self.gate.may_pass(now):
+            return False
+        return now + self.horizon_s >= self.scope.until and self.under_way < self.allowance()
+
+    def is_far(self, now: float) -> bool:
+        """Whether nothing can be sent within the horizon, so that no bytes need be kept."""
+        shut = not self.gate.may_pass(now) and not self.gate.probing
+        until = max(self.gate.until if shut else now, self.scope.until)
+        return self._rate <= 0 or until > now + self.horizon_s
+
+    def is_due(self, now: float) -> bool:
+        """Whether a job that is taken now could be sent at once, not only ahead of its time; as
+        far as is known without asking each lane."""
+        if self._parked and self._parked[0][0] <= now:
+            self._wake(now)
+        free = self._free
+        if not free or self.under_way >= free[0].pace.burst * len(free):
+            return False
+        return self._shut_until(now) <= now and self.pace.next_at() <= now
+
+    def check(self) -> None:
+        """Raise AssertionError when an invariant of the head of this file does not hold."""
+        assert self.in_flight == sum(lane.in_flight for lane in self.lanes)
+        assert self._rate == sum(lane.counted_per_hour for lane in self.lanes)
+        parked = {(at, id(lane)) for at, _, lane in self._parked}
+        for lane in self.lanes:
+            places = [
+                self._free.count(lane),
+                int((lane.parked_at, id(lane)) in parked),
+                int(lane.parked_at == FOREVER),
+            ]
+            assert sum(places) == 1, f"{lane.chat_id} stands in {places}"
+        for backlog in self.backlogs.values():
+            backlog.check()
+        self.loaded.check()
