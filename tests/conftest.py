@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from prewarmd.sandbox.town import Town
 from tests.support.house import House
 
 _numbers = itertools.count(1)
+
+# A shell starts `make test &` with SIGINT ignored, and so would every command that a test starts
+# and stops by Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

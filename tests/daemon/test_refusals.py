@@ -30,11 +30,12 @@ async def test_wrong_credentials_keep_jobs_queued_and_readyz_says_why(house: Hou
         found = await until(lambda: reason(daemon, "BadCredentials"))
         assert "media" in found["message"]
 
-        async def put_back() -> bool:  # between two probes
+        async def queued() -> Any:
+            # Each second one job asks the bucket again, and is running for that moment.
             job = await daemon.job(admitted["id"])
-            return (job["state"], job["attempt"]) == ("queued", 0)
+            return job if job["state"] == "queued" else None
 
-        await until(put_back)
+        assert (await until(queued))["attempt"] == 0
     async with house.daemon(top=QUICK) as daemon:
         assert (await daemon.finished(admitted["id"]))["state"] == "ready"
 
