@@ -63,7 +63,8 @@ class Seaweed:
 
     directory: Path
     bucket: str = "media"
-    access_key_id: str = "sandbox"
+    access_key_id: str = field(default_factory=lambda: f"SANDBOX{secrets.token_hex(6).upper()}")
+    """As unlike any other word as a real one: the daemon's log stars out whatever contains it."""
     secret_access_key: str = field(default_factory=lambda: secrets.token_hex(16))
     port: int = 0
     _ports: list[int] = field(default_factory=list)
