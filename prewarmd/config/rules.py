@@ -5,6 +5,7 @@ all mistakes come at once. A value of the wrong type is the tree's business and 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from prewarmd.config.layers import Table, bot_tables, get
 from prewarmd.errors import Mistake
@@ -15,6 +16,7 @@ def broken_rules(table: Table) -> Iterator[Mistake]:
     yield from _r2(table)
     yield from _bots(table)
     yield from _queue(table)
+    yield from _ca_files(table)
     if get(table, ("http", "listen")) and not (
         get(table, ("http", "token")) or get(table, ("http", "token_file"))
     ):
@@ -100,6 +102,25 @@ def _queue(table: Table) -> Iterator[Mistake]:
         yield Mistake(
             "queue.retry_cap_s", "is below queue.retry_base_s", "the cap bounds what grows from it"
         )
+
+
+def _ca_files(table: Table) -> Iterator[Mistake]:
+    """A child that cannot load them dies at its start, or fails every connection."""
+    for section in ("r2", "telegram"):
+        path = get(table, (section, "ca_file"))
+        if not isinstance(path, str | Path) or not str(path):
+            continue
+        import ssl  # 20 ms that only such a configuration pays
+
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=str(path))
+        except ssl.SSLError:
+            problem = f"{path} holds no certificates in PEM form"
+        except OSError as error:
+            problem = f"{path} cannot be read: {error.strerror}"
+        else:
+            continue
+        yield Mistake(f"{section}.ca_file", problem, "leave it out to trust what the system trusts")
 
 
 def _number(value: object) -> float | None:

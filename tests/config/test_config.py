@@ -198,6 +198,8 @@ R2_MISTAKES = [
     ({"buckets": "archive"}, "r2.buckets", "must be a list", "archive"),
     ({"secret_access_key_file": "/nowhere/secret", "access_key_id": KEY_ID},
      "r2.secret_access_key_file", "cannot be read", "readable"),
+    ({"ca_file": "/nowhere/ca.pem"}, "r2.ca_file", "cannot be read", "leave it out"),
+    ({"ca_file": __file__}, "r2.ca_file", "no certificates", "leave it out"),
 ]  # fmt: skip
 
 
