@@ -24,9 +24,9 @@ class ExitCode(IntEnum):
     SOFTWARE = 70
     """A bug, or children that cannot be started."""
     IO = 74
-    """The state directory cannot be written."""
+    """The state directory cannot be written, or the socket or address not be listened at."""
     BUSY = 75
-    """Another daemon owns this state directory."""
+    """Another daemon owns this state directory, or listens at this socket."""
     CONFIG = 78
     """The configuration is wrong; every mistake is listed."""
     INTERRUPTED = 130
@@ -67,7 +67,7 @@ class ConfigError(PrewarmdError):
 
 
 class AlreadyRunningError(PrewarmdError):
-    """Another daemon holds the lock of this state directory."""
+    """Another daemon holds the lock of this state directory, or listens at its socket."""
 
     exit_code = ExitCode.BUSY
 
@@ -91,7 +91,7 @@ class StoreDamagedError(PrewarmdError):
 
 
 class StoreUnwritableError(PrewarmdError):
-    """The database cannot be written: full disk, read-only, I/O error."""
+    """The database cannot be written: full disk, read-only, I/O error; or a socket not be made."""
 
     exit_code = ExitCode.IO
 

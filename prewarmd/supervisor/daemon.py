@@ -27,7 +27,7 @@ from prewarmd.core.engine import Engine
 from prewarmd.core.events import DrainAsked
 from prewarmd.core.jobs import Kind
 from prewarmd.core.policy import BotSpec, EnginePolicy
-from prewarmd.errors import BootError, ExitCode, StoreUnwritableError
+from prewarmd.errors import AlreadyRunningError, BootError, ExitCode, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
 from prewarmd.store.sqlite import SqliteStore
@@ -186,32 +186,44 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _serve(self, api: Api) -> AsyncIterator[None]:
         http = self._config.http
-        runner = web.AppRunner(api.application(http.max_body), access_log=None)
-        await runner.setup()
-        path = self._config.socket
-        await web.SockSite(runner, _listen(path), backlog=512).start()
-        tcp: web.AppRunner | None = None
-        if http.address is not None:
-            token = http.token.get_secret_value() if http.token else None
-            if not token:
-                raise BootError("http.listen is set without a token", "set http.token_file")
-            tcp = web.AppRunner(api.application(http.max_body, token), access_log=None)
-            await tcp.setup()
-            host, port = http.address
-            await web.TCPSite(tcp, host, port).start()
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            runner = web.AppRunner(api.application(http.max_body), access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            listener = _listen(self._config.socket)
+            stack.callback(self._config.socket.unlink, missing_ok=True)
+            await web.SockSite(runner, listener, backlog=512).start()
+            if http.address is not None:
+                token = http.token.get_secret_value() if http.token else None
+                if not token:
+                    raise BootError("http.listen is set without a token", "set http.token_file")
+                tcp = web.AppRunner(api.application(http.max_body, token), access_log=None)
+                await tcp.setup()
+                stack.push_async_callback(tcp.cleanup)
+                await _listen_tcp(tcp, *http.address)
             yield
-        finally:
-            for each in filter(None, (tcp, runner)):
-                await each.cleanup()
-            path.unlink(missing_ok=True)
+
+
+async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise StoreUnwritableError(
+            f"cannot listen at {host}:{port}: {reason}", "choose another address with http.listen"
+        ) from None
 
 
 def _listen(path: Path) -> socket.socket:
-    """A socket of mode 0660 at `path`. The state lock is held, so one that is there is stale."""
+    """A socket of mode 0660 at `path`, in the place of one that a dead daemon left."""
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if path.is_socket():
+            if _somebody_listens(path):
+                raise AlreadyRunningError(
+                    f"another daemon listens at {path}",
+                    "stop it, or give this one a socket of its own",
+                )
             path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o117)
@@ -224,6 +236,20 @@ def _listen(path: Path) -> socket.socket:
             f"cannot listen at {path}: {error.strerror}", "choose another path with socket"
         ) from None
     return listener
+
+
+def _somebody_listens(path: Path) -> bool:
+    """The state lock says nothing here: a daemon on another state directory may be configured to
+    the same socket, and would be deaf without it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True  # its backlog is full
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        return True
 
 
 def run_daemon(config: Config, *, log_level: str = "info") -> ExitCode:

@@ -1,6 +1,7 @@
 """Exit codes, and what is said with them."""
 
 import signal
+import socket
 import subprocess
 import sys
 
@@ -99,4 +100,27 @@ def test_one_daemon_per_state_directory(site: Site) -> None:
     assert str(daemon.pid) in second.err
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(WAIT_S) == ExitCode.OK
+    assert not site.socket.exists()
+
+
+def test_a_socket_in_use_is_not_taken_from_its_daemon(site: Site) -> None:
+    """Two configurations with one socket: the first would go on, and nobody could ask it."""
+    daemon = site.daemon()
+    env = {"PREWARMD_SOCKET": str(site.socket), "PREWARMD_STATE_DIR": str(site.root / "other")}
+    second = site.run("run", "-c", site.file, env=env)
+    assert second.code == ExitCode.BUSY
+    assert str(site.socket) in second.err
+    status = site.run("status", "--json", "--socket", site.socket)
+    assert status.json["supervisor"]["pid"] == daemon.pid
+
+
+def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
+    """One line with the address, 74, and nothing left behind; not a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        env = {"PREWARMD_HTTP__LISTEN": address, "PREWARMD_HTTP__TOKEN": "planted-http-token"}
+        done = site.run("run", "-c", site.file, "--state-dir", site.state, env=env)
+    assert done.code == ExitCode.IO
+    assert done.err.startswith(f"prewarmd: cannot listen at {address}: ")
+    assert "Traceback" not in done.err
     assert not site.socket.exists()
