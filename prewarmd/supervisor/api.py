@@ -123,6 +123,10 @@ class Api:
     # -- jobs ------------------------------------------------------------------------------------
 
     async def _submit(self, request: web.Request) -> web.Response:
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            rule = f"Content-Encoding: must be identity, not {encoding[:32]}"
+            raise ProblemError(415, "Encoded", rule)
         asked = self._judge.read(await request.read())
         if isinstance(asked, Prefix):
             batch = await self._intake.open_batch(asked.bot, asked.bucket, asked.prefix, asked.kind)

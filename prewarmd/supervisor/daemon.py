@@ -187,7 +187,7 @@ class Daemon:
     async def _serve(self, api: Api) -> AsyncIterator[None]:
         http = self._config.http
         async with contextlib.AsyncExitStack() as stack:
-            runner = web.AppRunner(api.application(http.max_body), access_log=None)
+            runner = _runner(api.application(http.max_body))
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             listener = _listen(self._config.socket)
@@ -197,11 +197,16 @@ class Daemon:
                 token = http.token.get_secret_value() if http.token else None
                 if not token:
                     raise BootError("http.listen is set without a token", "set http.token_file")
-                tcp = web.AppRunner(api.application(http.max_body, token), access_log=None)
+                tcp = _runner(api.application(http.max_body, token))
                 await tcp.setup()
                 stack.push_async_callback(tcp.cleanup)
                 await _listen_tcp(tcp, *http.address)
             yield
+
+
+def _runner(application: web.Application) -> web.AppRunner:
+    # A body that aiohttp cannot decompress is a 500 and two tracebacks; the API refuses them all.
+    return web.AppRunner(application, access_log=None, auto_decompress=False)
 
 
 async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:

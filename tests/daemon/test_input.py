@@ -114,6 +114,17 @@ def test_a_body_over_the_limit_is_413(socket_path: Any) -> None:
     assert "65536" in problem["detail"] or "64" in problem["detail"]
 
 
+@pytest.mark.parametrize("encoding", ["deflate", "gzip", "br", "odd"])
+def test_an_encoded_body_is_415(socket_path: Any, encoding: str) -> None:
+    """Whatever is in it: nothing is unpacked that a few bytes can make a gigabyte."""
+    headers = f"Content-Encoding: {encoding}\r\n"
+    status, problem, head = ask(socket_path, "POST", "/v1/jobs", b"\x1f\x8b garbage", headers)
+    assert status == 415
+    assert "application/problem+json" in head
+    assert encoding in problem["detail"]
+    assert ask(socket_path, "GET", "/healthz")[0] == 200
+
+
 def test_a_full_queue_is_429_with_retry_after(socket_path: Any) -> None:
     """All or none: the six do not fit into five."""
     jobs = [{"bot": "alpha", "key": f"{n}.jpg"} for n in range(6)]
