@@ -5,6 +5,7 @@ import json
 import socket
 from typing import Any
 
+import aiohttp
 import pytest
 
 from prewarmd.sandbox.daemon import AnswerError, RunningDaemon
@@ -167,6 +168,35 @@ def test_every_refusal_is_a_problem_document(
     assert "application/problem+json" in head
     assert problem["status"] == status
     assert problem["title"]
+
+
+async def test_the_metrics_count_hits_and_misses_under_their_known_names(house: House) -> None:
+    """Dashboards and alerts that are there already read exactly these two."""
+    stored = await house.store()
+    async with house.daemon() as daemon:
+        for bot in ("alpha", "beta"):
+            assert (await house.warmed(daemon, stored, bot))["state"] == "ready"
+        lines = str(await daemon.ask("GET", "/metrics")).splitlines()
+        cache = (await daemon.ask("GET", "/v1/status"))["cache"]
+    assert "media_prewarm_download_cache_miss_total 1.0" in lines
+    assert "media_prewarm_download_cache_hit_total 1.0" in lines
+    assert (cache["hits"], cache["misses"]) == (1, 1)
+
+
+async def test_tcp_answers_only_who_bears_the_token(house: House) -> None:
+    """On loopback, too: every user of the machine can reach a port."""
+    token = "planted-http-token"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    options = f'workers = 1\n[http]\nlisten = "127.0.0.1:{port}"\ntoken = "{token}"\n'
+    async with house.daemon(top=options) as daemon, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{port}/v1/status"
+        answers = []
+        for given in ("", "Bearer wrong", token, f"Bearer {token}"):
+            async with session.get(url, headers={"Authorization": given}) as answer:
+                answers.append(answer.status)
+        assert answers == [401, 401, 401, 200]
+        assert await daemon.ask("GET", "/readyz"), "the unix socket needs none"
 
 
 async def test_a_job_in_the_wrong_state_is_409_naming_it(house: House) -> None:
