@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from prewarmd.cli.foreground import run_until_signal, until_signal
+from prewarmd.cli.words import size
+from prewarmd.config.places import temporary_base
 from prewarmd.errors import ExitCode
 
 
@@ -28,7 +30,7 @@ def demo(
     ] = False,
 ) -> None:
     """Warm real media end to end on this machine; no network, no credentials."""
-    directory = Path(tempfile.mkdtemp(prefix="prewarmd-demo-"))
+    directory = Path(tempfile.mkdtemp(prefix="prewarmd-demo-", dir=temporary_base()))
     try:
         code = run_until_signal(_demo(directory, media, latency, as_json=as_json, keep=keep))
     finally:
@@ -100,7 +102,7 @@ def _report(console: Console, show: Any, *, latency: bool) -> None:
         ),
         ("saved", f"{figures.cache_hits} downloads, by the shared cache and deduplication"),
         ("deduplicated", f"{figures.deduplicated} ready without an upload of their own"),
-        ("finished first", ", ".join(f"{f.kind} {f.size_bytes / 1e3:,.0f} kB" for f in show.first)),
+        ("finished first", ", ".join(f"{f.kind} {size(f.size_bytes)}" for f in show.first[:4])),
         ("after a restart", f"{figures.survived_restart} file_ids the same, and accepted again"),
     ]
     for name, value in rows:
@@ -111,9 +113,9 @@ def _report(console: Console, show: Any, *, latency: bool) -> None:
         times = figures.cold_send_ms / figures.warm_send_ms
         where = "store 300 ms and Telegram 800 ms away" if latency else "no artificial delay"
         console.print(
-            f"\n  a send that is cold: [bold]{_ms(figures.cold_send_ms)}[/bold]   "
-            f"warm, by file_id: [bold]{_ms(figures.warm_send_ms)}[/bold]   "
-            f"{times:.1f} times faster ({where})"
+            f"\n  a cold send: [bold]{_ms(figures.cold_send_ms)}[/bold]   "
+            f"a warm one, by file_id: [bold]{_ms(figures.warm_send_ms)}[/bold]   "
+            f"{times:.1f} times faster\n  ({where})"
         )
 
 

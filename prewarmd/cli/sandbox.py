@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from prewarmd.cli.foreground import run_until_signal
+from prewarmd.config.places import temporary_base
 from prewarmd.errors import BootError, ExitCode
 
 CONFIGURATION = "prewarmd.toml"
@@ -20,7 +21,7 @@ MARK = "# of a prewarmd sandbox: gone when it ends\n"
 
 def run_state_dir() -> Path:
     """Where `make run` keeps its daemon; the socket is in it. One per user, gone at a reboot."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    base = os.environ.get("XDG_RUNTIME_DIR") or temporary_base()
     return Path(base) / f"prewarmd-sandbox-{os.getuid()}"
 
 
@@ -38,7 +39,10 @@ def sandbox(
     """Run an S3 server and a Bot API server on loopback, and a configuration for them."""
     if write is not None and write.exists() and not _is_ours(write):
         raise BootError(f"{write} is there already, and no sandbox wrote it", "choose another name")
-    directory = _own(run_state_dir()) if run else Path(tempfile.mkdtemp(prefix="prewarmd-sandbox-"))
+    if run:
+        directory = _own(run_state_dir())
+    else:
+        directory = Path(tempfile.mkdtemp(prefix="prewarmd-sandbox-", dir=temporary_base()))
     try:
         code = run_until_signal(_sandbox(directory, write, media, latency, run=run))
     finally:

@@ -7,6 +7,7 @@ and last the default of this user.
 """
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,13 @@ from prewarmd.errors import ConfigError, Mistake
 SOCKET_NAME = "prewarmd.sock"
 SOCKET_BYTES_MAX = 107
 """What `sockaddr_un` holds beside its closing NUL."""
+
+
+def temporary_base() -> str:
+    """Where temporary directories with sockets in them are made: TMPDIR, unless it is so long that
+    their names would not fit `sockaddr_un`; ours and multiprocessing's need about 45 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= SOCKET_BYTES_MAX - 45 else "/tmp"  # noqa: S108  mkdtemp makes a private one in it
 
 
 @dataclass(frozen=True, slots=True)

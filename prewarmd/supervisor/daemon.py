@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from setproctitle import setproctitle
 from systemd_watchdog import WatchDog
 
 from prewarmd import __version__
+from prewarmd.config.places import temporary_base
 from prewarmd.config.tree import Config
 from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
@@ -261,4 +263,5 @@ def run_daemon(config: Config, *, log_level: str = "info") -> ExitCode:
     """Run in the foreground; the exit code. Raises PrewarmdError when it cannot start."""
     log.set_up(log_level, secrets=config.secrets)
     setproctitle("prewarmd: supervisor")
+    tempfile.tempdir = temporary_base()  # the forkserver listens there
     return uvloop.run(Daemon(config, log.get("supervisor")).run())

@@ -80,6 +80,7 @@ warmup_chats = [{{ id = -1001234567890, kind = "channel" }}]
 [cache]
 bytes = "4MiB"
 {extra}""")
+        self.extra_env: dict[str, str] = {}
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def write(self, text: str) -> None:
@@ -91,7 +92,8 @@ bytes = "4MiB"
     def env(self) -> dict[str, str]:
         """An environment that knows of this site only."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREWARMD_", "XDG_"))}
-        return {**clean, "HOME": str(self.root), "PREWARMD_CONFIG": str(self.file)}
+        own = {"HOME": str(self.root), "PREWARMD_CONFIG": str(self.file)}
+        return {**clean, **own, **self.extra_env}
 
     def start(self, *words: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a command and wait for nothing."""

@@ -114,6 +114,15 @@ def test_a_socket_in_use_is_not_taken_from_its_daemon(site: Site) -> None:
     assert status.json["supervisor"]["pid"] == daemon.pid
 
 
+def test_a_long_tmpdir_keeps_no_child_from_starting(site: Site) -> None:
+    """A CI's deep directory: multiprocessing would name a socket in it that is too long."""
+    deep = site.root / ("d" * 90)
+    deep.mkdir()
+    site.extra_env["TMPDIR"] = str(deep)
+    site.daemon()
+    assert site.run("status").code == ExitCode.OK
+
+
 def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
     """One line with the address, 74, and nothing left behind; not a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
