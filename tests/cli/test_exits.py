@@ -92,26 +92,21 @@ def test_a_stale_socket_file_is_not_running(site: Site) -> None:
     assert site.run("status").code == ExitCode.NOT_RUNNING
 
 
-def test_one_daemon_per_state_directory(site: Site) -> None:
+def test_one_daemon_per_state_directory_and_socket(site: Site) -> None:
     """The second says who was first, and exits 75; a stop by SIGTERM exits 0."""
     daemon = site.daemon()
     second = site.run("run", "-c", site.file, "--state-dir", site.state)
     assert second.code == ExitCode.BUSY
     assert str(daemon.pid) in second.err
+    # The first would work on without its socket, and nobody could ask it.
+    env = {"PREWARMD_SOCKET": str(site.socket), "PREWARMD_STATE_DIR": str(site.root / "other")}
+    third = site.run("run", "-c", site.file, env=env)
+    assert third.code == ExitCode.BUSY
+    assert str(site.socket) in third.err
+    assert site.ask("GET", "/v1/status")["supervisor"]["pid"] == daemon.pid
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(WAIT_S) == ExitCode.OK
     assert not site.socket.exists()
-
-
-def test_a_socket_in_use_is_not_taken_from_its_daemon(site: Site) -> None:
-    """Two configurations with one socket: the first would go on, and nobody could ask it."""
-    daemon = site.daemon()
-    env = {"PREWARMD_SOCKET": str(site.socket), "PREWARMD_STATE_DIR": str(site.root / "other")}
-    second = site.run("run", "-c", site.file, env=env)
-    assert second.code == ExitCode.BUSY
-    assert str(site.socket) in second.err
-    status = site.run("status", "--json", "--socket", site.socket)
-    assert status.json["supervisor"]["pid"] == daemon.pid
 
 
 def test_a_long_tmpdir_keeps_no_child_from_starting(site: Site) -> None:

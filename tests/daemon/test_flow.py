@@ -66,6 +66,10 @@ async def test_the_same_bytes_under_two_bots_keys_are_one_get(house: House) -> N
         assert jobs[0]["file_id"] != jobs[1]["file_id"]
         assert await gets(daemon) == 1
         assert len(await house.deliveries(first)) == 2
+        # Dashboards that are there already read these two names.
+        lines = str(await daemon.ask("GET", "/metrics")).splitlines()
+        assert "media_prewarm_download_cache_miss_total 1.0" in lines
+        assert "media_prewarm_download_cache_hit_total 1.0" in lines
 
 
 async def test_the_same_bytes_twice_for_one_bot_are_one_upload(house: House) -> None:

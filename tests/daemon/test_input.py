@@ -5,13 +5,13 @@ import json
 import socket
 from typing import Any
 
-import aiohttp
 import pytest
 
 from prewarmd.sandbox.daemon import AnswerError, RunningDaemon
 from tests.support.house import House
 
 LONG = "k" * 1025
+HTTP_TOKEN = "planted-http-token"
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,22 @@ def module_house(town: Any, tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 @pytest.fixture(scope="module")
-def socket_path(module_house: House) -> Any:
+def socket_path(module_house: House, port: int) -> Any:
     """A running daemon's socket; the daemon is shared, because nothing here may change it."""
-    module_house.configure(top='workers = 1\n[queue]\ncapacity = 5\n[http]\nmax_body = "64KiB"\n')
+    http = f'listen = "127.0.0.1:{port}"\ntoken = "{HTTP_TOKEN}"\nmax_body = "64KiB"\n'
+    module_house.configure(top=f"workers = 1\n[queue]\ncapacity = 5\n[http]\n{http}")
     daemon = module_house.new_daemon()
     asyncio.run(_start(daemon))
     yield daemon.socket
     asyncio.run(daemon.stop())
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Of the same daemon's TCP listener."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found: int = taken.getsockname()[1]
+    return found
 
 
 async def _start(daemon: RunningDaemon) -> None:
@@ -39,9 +48,9 @@ def ask(
     path: Any, verb: str, target: str, body: bytes = b"", headers: str = ""
 ) -> tuple[int, Any, str]:
     """One request over the socket, byte for byte as written: (status, JSON, head)."""
-    with socket.socket(socket.AF_UNIX) as connection:
+    with socket.socket(socket.AF_INET if isinstance(path, tuple) else socket.AF_UNIX) as connection:
         connection.settimeout(10)
-        connection.connect(str(path))
+        connection.connect(path if isinstance(path, tuple) else str(path))
         head = f"{verb} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         data = b""
@@ -170,33 +179,18 @@ def test_every_refusal_is_a_problem_document(
     assert problem["title"]
 
 
-async def test_the_metrics_count_hits_and_misses_under_their_known_names(house: House) -> None:
-    """Dashboards and alerts that are there already read exactly these two."""
-    stored = await house.store()
-    async with house.daemon() as daemon:
-        for bot in ("alpha", "beta"):
-            assert (await house.warmed(daemon, stored, bot))["state"] == "ready"
-        lines = str(await daemon.ask("GET", "/metrics")).splitlines()
-        cache = (await daemon.ask("GET", "/v1/status"))["cache"]
-    assert "media_prewarm_download_cache_miss_total 1.0" in lines
-    assert "media_prewarm_download_cache_hit_total 1.0" in lines
-    assert (cache["hits"], cache["misses"]) == (1, 1)
-
-
-async def test_tcp_answers_only_who_bears_the_token(house: House) -> None:
-    """On loopback, too: every user of the machine can reach a port."""
-    token = "planted-http-token"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    options = f'workers = 1\n[http]\nlisten = "127.0.0.1:{port}"\ntoken = "{token}"\n'
-    async with house.daemon(top=options) as daemon, aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{port}/v1/status"
-        answers = []
-        for given in ("", "Bearer wrong", token, f"Bearer {token}"):
-            async with session.get(url, headers={"Authorization": given}) as answer:
-                answers.append(answer.status)
-        assert answers == [401, 401, 401, 200]
-        assert await daemon.ask("GET", "/readyz"), "the unix socket needs none"
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [("", 401), ("Bearer wrong", 401), (HTTP_TOKEN, 401), (f"Bearer {HTTP_TOKEN}", 200)],
+)
+@pytest.mark.parametrize("target", ["/v1/status", "/healthz"])
+def test_tcp_answers_only_who_bears_the_token(
+    socket_path: Any, port: int, target: str, given: str, status: int
+) -> None:
+    """On loopback, too: every user of the machine can reach a port. The unix socket needs none."""
+    got, said, _ = ask(("127.0.0.1", port), "GET", target, headers=f"Authorization: {given}\r\n")
+    assert got == status, said
+    assert ask(socket_path, "GET", target)[0] == 200
 
 
 async def test_a_job_in_the_wrong_state_is_409_naming_it(house: House) -> None:
