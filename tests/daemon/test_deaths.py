@@ -173,6 +173,16 @@ async def test_a_slug_with_another_bot_keeps_its_jobs_and_drops_its_file_ids(hou
         assert (job["state"], job["file_id"]) == ("ready", None)
         status = await daemon.ask("GET", "/v1/status")
         assert status["bots"]["alpha"]["stale_media"] == 1
+        place = {
+            "PREWARMD_SOCKET": str(daemon.socket),
+            "PREWARMD_STATE_DIR": str(daemon.directory),
+        }
+        doctor = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "prewarmd", "doctor", "-c", house.configuration,
+            env={**os.environ, **place}, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await doctor.communicate()
+        assert b"file_ids of bot alpha: 1 belong to the bot that had this slug before" in said
         again = await house.warmed(daemon, stored)
         assert again["state"] == "ready"
         assert again["file_id"] not in (None, before["file_id"])
