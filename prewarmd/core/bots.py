@@ -74,6 +74,7 @@ class Bot:
     _number: int = 0
     _crowded_max: int = 0
     """As many at once while its server is crowded; 0 when it is not."""
+    _crowded_at: float = -FOREVER
     _crowded_until: float = 0.0
 
     def __post_init__(self) -> None:
@@ -132,11 +133,15 @@ class Bot:
                 self._crowded_max = 0
         return FOREVER if self.in_flight >= (self._crowded_max or self.in_flight_max) else now
 
-    def crowd(self, now: float) -> None:
-        """Its server is busy with what it sends at once: half of that, for a while."""
-        if not self._crowded_max or now >= self._crowded_until - CROWDED_S / 2:
-            self._crowded_max = max(1, (self.in_flight + 1) // 2)
-            self._crowded_until = now + CROWDED_S
+    def crowd(self, began: float, now: float) -> bool:
+        """Its server is busy with what it sends at once, as a send that began at `began` was told:
+        half of that, for a while. False when it has been one at a time already."""
+        if began < self._crowded_at:
+            return True  # another of the same crowd
+        was_one = self._crowded_max == 1 and self.in_flight <= 1
+        self._crowded_max = max(1, (self.in_flight + 1) // 2)
+        self._crowded_at, self._crowded_until = now, now + CROWDED_S
+        return not was_one
 
     def _put(self, lane: Lane, at: float, now: float) -> None:
         """Let `lane`, which may send at `at`, stand where it belongs."""
@@ -199,6 +204,11 @@ class Bot:
         if self.gate.code and not self.gate.may_pass(now):
             return False
         return now + self.horizon_s >= self.scope.until and self.under_way < self.allowance()
+
+    def fetch_at(self, now: float) -> float:
+        """When to look whether it has room, if it has none now although nothing is under way."""
+        at = self.next_lane(now)[1]
+        return at - self.horizon_s if now < at - self.horizon_s < FOREVER else at
 
     def is_far(self, now: float) -> bool:
         """Whether nothing can be sent within the horizon, so that no bytes need be kept."""

@@ -73,7 +73,7 @@ class Downloads:
             if not bot.has_room(now):
                 desk.to_load.remove(backlog)
                 if not bot.under_way:  # else what becomes of those will bring it here again
-                    desk.park(bot, bot.next_lane(now)[1])
+                    desk.park(bot, bot.fetch_at(now))
                 continue
             if not desk.gate(backlog.bucket).may_pass(now):
                 desk.put_aside(backlog)

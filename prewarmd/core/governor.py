@@ -37,6 +37,7 @@ GENTLE, FIRM, HARD = 0.95, 0.85, 0.7
 """Decreases: for answers that are late; the same soon after the last one; for a 429 (telegram.md
 4.5)."""
 SOON_S = 60.0
+IN_VAIN_MAX = 5
 FLOOR, CEILING = 0.1, 4.0
 """Of the documented rate."""
 PATIENCE_S, PATIENCE_S_MAX = 60.0, 960.0
@@ -53,6 +54,8 @@ class Governor:
     clean_since: float = FOREVER
     clean: int = 0
     late: int = 0
+    in_vain: int = 0
+    """Decreases in a row without a clean answer between them."""
     usual_s: float = FOREVER
     """What an answer usually takes."""
     decreased_at: float = -FOREVER
@@ -75,6 +78,11 @@ class Governor:
         self.clean_since, self.clean = FOREVER, 0
         self.late += 1 if excess_s < 2 * LATE_S else LATE_IN_A_ROW
         if self.late < LATE_IN_A_ROW:
+            return False
+        self.in_vain += 1
+        if self.in_vain >= IN_VAIN_MAX:
+            # Sending less does not help: that is no flood, Telegram has become slower.
+            self.usual_s, self.late = answer_s, 0
             return False
         self._decrease_gently(now)
         self.pace.hold_back(excess_s, now)
@@ -99,6 +107,7 @@ class Governor:
         return True
 
     def _note_clean(self, now: float) -> None:
+        self.in_vain = 0
         # Only a pace that is used up tells anything: an idle chat is clean at any rate.
         if self.pace.next_at() < now - self.pace.interval_s:
             self.clean_since, self.clean = FOREVER, 0

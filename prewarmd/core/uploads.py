@@ -105,6 +105,9 @@ class Uploads:
                 if bot.is_far(now):
                     desk.release(job, now)
                 continue
+            if bot.spread and (free_at := bot.spread.free_at(job.size_bytes or 0)) > now:
+                desk.park(bot, free_at)
+                continue
             child = self._children.pick_alone()
             if child is None or not desk.uploading.may_pass(now):
                 return
@@ -207,11 +210,14 @@ class Uploads:
         lane, is_probe = sending.lane, sending.is_probe
         bot.gate.leave()
         if report.retry_after_s == BUSY_RETRY_AFTER_S and report.answer_s >= BUSY_ANSWER_S:
-            bot.crowd(now)
             bot.scope.answered(is_probe=is_probe, accepted=False)
+            if not bot.crowd(sending.began, now):  # one at a time is too much, too: then wait as it says
+                lane.pause(now + report.retry_after_s)
+                self._remember(lane)
             return
         until = now + report.retry_after_s + 0.1 + 0.9 * self._desk.next_jitter()
-        is_new = lane.governor.flooded(sending.began, now)
+        is_new = lane.paused_until <= now
+        lane.governor.flooded(sending.began, now)
         lane.pause(until)
         self._remember(lane)
         if is_probe or is_new:

@@ -1,12 +1,13 @@
-"""A gate: refusals close it, longer each time; one probe at a time finds out."""
+"""A gate: refusals, and failures in a row, close it, longer each time; one probe finds out."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prewarmd.core.gate import Gate
+from prewarmd.core.gate import FAILURES_MAX, Gate
 
 STEP = st.tuples(
-    st.sampled_from(["pass", "refuse", "accept", "leave"]), st.floats(0, 40, allow_nan=False)
+    st.sampled_from(["pass", "refuse", "fail", "accept", "leave"]),
+    st.floats(0, 40, allow_nan=False),
 )
 
 
@@ -82,6 +83,77 @@ def test_an_acceptance_opens_it_and_forgets_the_past() -> None:
     assert gate.until == 101.0
 
 
+# -- failures, which may be the request's own -------------------------------------------------
+
+
+def failed(times: int) -> Gate:
+    gate = Gate(first_s=1.0, cap_s=30.0)
+    for number in range(times):
+        gate.fail("StoreError", "500", now=float(number))
+    return gate
+
+
+def test_a_few_failures_leave_it_open() -> None:
+    """One broken object would hold back a whole bucket."""
+    assert failed(FAILURES_MAX - 1).may_pass(100.0)
+
+
+def test_so_many_failures_in_a_row_close_it() -> None:
+    """An outage would be met with a request for each of a million jobs."""
+    gate = failed(FAILURES_MAX)
+    assert (gate.code, gate.detail) == ("StoreError", "500")
+    assert gate.until == FAILURES_MAX - 1 + 1.0
+    assert not gate.may_pass(gate.until - 0.001)
+    assert gate.may_pass(gate.until)
+
+
+def test_failures_count_in_a_row_only() -> None:
+    """A busy bucket with one broken object in a thousand would close every few minutes."""
+    gate = Gate()
+    for _ in range(100):
+        for _ in range(FAILURES_MAX - 1):
+            gate.fail("StoreError", "500", now=0.0)
+        assert gate.is_open
+        gate.accept()
+
+
+def test_a_probe_that_fails_closes_it_longer_at_once() -> None:
+    """Each probe of an outage would let five more requests through."""
+    gate = failed(FAILURES_MAX)
+    waits = []
+    for _ in range(7):
+        now = gate.until
+        assert gate.may_pass(now)
+        gate.enter()
+        gate.fail("StoreError", "500", now)
+        waits.append(gate.until - now)
+    assert waits == [2, 4, 8, 16, 30, 30, 30]
+    assert gate.accept()
+    gate.fail("StoreError", "500", now=1000.0)
+    assert gate.is_open
+
+
+def test_the_failures_of_one_volley_close_it_once() -> None:
+    """Sixty-four GETs in flight at the start of an outage would close it for its longest time."""
+    gate = Gate(first_s=1.0, cap_s=30.0)
+    for _ in range(64):
+        gate.fail("StoreError", "500", now=0.5)
+    assert (gate.until, gate.refusals) == (1.5, 1)
+
+
+def test_it_counts_what_worked() -> None:
+    """Whether a job or its bucket is broken could not be told: good jobs fail in an outage, or a
+    broken one is tried for ever."""
+    gate = Gate()
+    for number in range(3):
+        assert gate.served == number
+        gate.accept()
+        gate.fail("StoreError", "500", now=0.0)
+        gate.refuse("BadCredentials", "no", now=0.0)
+        gate.leave()
+    assert gate.served == 3
+
+
 @given(st.lists(STEP, max_size=60))
 def test_a_closed_gate_never_passes_early_and_never_for_good(
     steps: list[tuple[str, float]],
@@ -97,6 +169,11 @@ def test_a_closed_gate_never_passes_early_and_never_for_good(
             case "refuse":
                 gate.refuse("BadCredentials", "no", now)
                 assert not gate.may_pass(now)
+            case "fail":
+                was_open = gate.is_open
+                gate.fail("StoreError", "500", now)
+                assert gate.is_open == (was_open and gate.failures < FAILURES_MAX)
+                assert gate.is_open or not gate.may_pass(now)
             case "accept":
                 gate.accept()
             case "leave":
