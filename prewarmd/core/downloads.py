@@ -96,7 +96,14 @@ class Downloads:
         for job in list(islice(desk.suspects, SUSPECTS_LOOKED_AT)):
             if desk.memory_short:
                 return
-            if not (desk.bots[job.bot].has_room(now) and desk.gate(job.bucket).may_pass(now)):
+            bot, gate = desk.bots[job.bot], desk.gate(job.bucket)
+            if not bot.has_room(now):
+                if not bot.under_way:
+                    desk.park(bot, bot.fetch_at(now))
+                continue
+            if not gate.may_pass(now):
+                if not gate.probing:
+                    desk.park(bot, gate.until)
                 continue
             if self._children.pick_alone() is None:
                 return

@@ -211,7 +211,7 @@ class Uploads:
         bot.gate.leave()
         if report.retry_after_s == BUSY_RETRY_AFTER_S and report.answer_s >= BUSY_ANSWER_S:
             bot.scope.answered(is_probe=is_probe, accepted=False)
-            if not bot.crowd(sending.began, now):  # one at a time is too much, too: then wait as it says
+            if not bot.crowd(sending.began, now):  # one is too much, too: then wait as it says
                 lane.pause(now + report.retry_after_s)
                 self._remember(lane)
             return

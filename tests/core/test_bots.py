@@ -285,6 +285,28 @@ def test_a_server_that_is_crowded_still_gets_less_and_less() -> None:
     assert one.next_lane(START + 10 * CROWDED_S)[0] is not None, "never nothing at all"
 
 
+def test_one_at_a_time_that_is_too_much_is_to_be_waited_for() -> None:
+    """The same bytes would go up every three seconds, and be refused each time."""
+    one, began = crowded(2)
+    for found in began:
+        one.leave(found, START)
+    now = START + 3.0
+    (found,) = send_all(one, now)
+    assert not one.crowd(now, now + 3.0)
+    one.leave(found, now + 3.0)
+    assert len(send_all(one, now + 3.0)) == 1, "that is for the caller to see to"
+
+
+def test_halving_is_worth_a_try_before_it_is_waited_for() -> None:
+    """A bot would stand still for a minute where less at once is all that is asked for."""
+    one, began = crowded(2)
+    assert one.crowd(START - 1.0, START), "another of the same crowd"
+    one.leave(began[0], START)
+    one.leave(began[1], START)
+    assert len(send_all(one, START + CROWDED_S)) == 2
+    assert one.crowd(START + CROWDED_S, START + CROWDED_S + 3.0)
+
+
 # -- how much to fetch ---------------------------------------------------------------------------
 
 
@@ -341,6 +363,17 @@ def test_a_pause_of_the_whole_bot_leaves_no_room() -> None:
     assert one.has_room(START + 50.0)
 
 
+def test_a_bot_is_looked_at_in_time_to_fetch() -> None:
+    """Its first upload after a pause would wait for its download; or it be looked at for nothing,
+    over and over."""
+    one = bot(lane())
+    one.scope.until = START + 60.0
+    assert one.fetch_at(START) == START + 50.0
+    assert one.fetch_at(START + 50.0) == START + 60.0, "it has room by now"
+    one.scope.probing = True
+    assert one.fetch_at(START) == FOREVER
+
+
 def test_a_closed_bot_is_far_until_it_may_be_probed() -> None:
     """The bytes for the probe would be dropped in front of it, and fetched again."""
     one = bot(lane())
@@ -368,6 +401,9 @@ def test_a_job_is_due_while_more_could_be_sent_at_once_than_is_under_way() -> No
     assert one.is_due(START)
     one.under_way = 3
     assert not one.is_due(START), "its burst is under way already"
+    two = bot(lane(1), lane(2))
+    two.under_way = 5
+    assert two.is_due(START), "of both chats"
     one.under_way = 0
     one.pace.spend(START)
     assert not one.is_due(START)

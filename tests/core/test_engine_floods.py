@@ -18,7 +18,7 @@ from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.sandbox.flood import FloodPolicy
 from prewarmd.sandbox.flood_verdict import Shape
-from tests.core.outside import Fate, Refused, fates_of
+from tests.core.outside import Dies, Fate, Refused, fates_of
 from tests.core.world import World
 
 POLICY = EnginePolicy(workers=2, slots=32)
@@ -206,6 +206,22 @@ def test_a_flood_of_the_bot_stops_all_its_chats_until_both_pauses_are_over(three
     assert between(three.times(), answered, answered + 1.0), "and goes on"
 
 
+def test_bytes_are_here_when_the_pause_of_a_bot_ends() -> None:
+    """Its first uploads after a pause would wait for their downloads."""
+    world = Flooded([chats("alpha", 3)])
+    world.submit_many("alpha", 300)
+    world.run(70.0)  # none of them is young any more: nothing else looks at the bot
+    world.flood("alpha", ALL_CHATS, 60.0)
+    world.run(20.0)
+    until = world.bot().scope.until
+    assert until > world.now + 15
+    world.run(until - world.now - 11.0)
+    assert len(world.bot().loaded) == 0, "memory is for those who can send"
+    world.run(2.0)
+    assert len(world.bot().loaded) > 0
+    world.check_obeyed()
+
+
 def test_other_bots_go_on_meanwhile(three: Flooded) -> None:
     """One punished bot would stop a platform of thousands."""
     three.flood("alpha", ALL_CHATS, 20.0)
@@ -288,6 +304,76 @@ def test_a_probe_that_a_busy_server_turns_away_is_followed_by_another() -> None:
     world.finish_all()
 
 
+class LateThenFlooded(Flooded):
+    """Of two uploads to chat 1 that are in flight together the first is answered 6 s late, and then
+    the second by a 429."""
+
+    begun_until_refusal = -1
+    told_at = 0.0
+
+    def _judge(self, verb: verbs.Verb) -> Fate | None:
+        if isinstance(verb, verbs.Upload) and verb.chat_id == 1 and self.begun_until_refusal >= 0:
+            self.begun_until_refusal -= 1
+            if self.begun_until_refusal < 0:
+                return Refused("TooManyRequests", retry_after_s=30.0)
+        return None
+
+    def _answer(self, index: int, task: int, delay_s: float, report: reports.Report) -> None:
+        if isinstance(report, reports.UploadFailed):
+            delay_s += 1.0
+            self.told_at = self.now + delay_s
+        super()._answer(index, task, delay_s, report)
+
+
+def test_a_flood_after_late_answers_is_probed_too() -> None:
+    """Telegram answers late before it says 429. All chats of the bot would go on at full speed
+    into what may be a flood of the whole bot, because the rate had gone down already."""
+    world = LateThenFlooded([chats("alpha", 3)])
+    world.upload_s = 1.5
+    world.submit_many("alpha", 60)
+    world.run(6.0)
+    world.answer_s = {1: 6.0}
+    world.begun_until_refusal = 1
+    while not world.told_at:
+        world.run(0.05)
+    world.run(world.told_at - world.now + 0.01)
+    chat = world.bot().lanes[0]
+    assert chat.paused_until > world.now, "the 429 was heard"
+    assert chat.governor.decreased_at < world.told_at, "late answers came first"
+    world.run(1.4)
+    assert len(between(world.times(), world.told_at, world.now)) <= 1, "one probe"
+    world.answer_s = {}
+    world.finish_all()
+
+
+class Stragglers(Flooded):
+    """Of the answers to one flood each comes three seconds after the one before."""
+
+    def _answer(self, index: int, task: int, delay_s: float, report: reports.Report) -> None:
+        if isinstance(report, reports.UploadFailed):
+            delay_s += 3.0 * (len(self.refusals) - 1)
+        super()._answer(index, task, delay_s, report)
+
+
+def test_the_last_answers_to_a_flood_are_no_second_one() -> None:
+    """A bot of which it is known that one chat was meant would stop for a probe with each of
+    them."""
+    world = Stragglers([chats("alpha", 3)])
+    world.submit_many("alpha", 200)
+    world.run(5.0)
+    world.flood("alpha", 1, 30.0)
+    world.upload_s = 2.5
+    world.run(3.0)
+    assert len(world.refusals) >= 3
+    world.upload_s = 0.3
+    world.run(3.0)
+    for _ in range(100):
+        world.run(0.1)
+        assert not world.bot().scope.in_doubt
+    assert world.bot().lanes[0].paused_until > world.now
+    world.finish()
+
+
 # -- the server guards itself --------------------------------------------------------------------
 
 
@@ -326,6 +412,21 @@ def _refused_once(world: Flooded, verb: verbs.Verb) -> Fate | None:
         world.fates = world._judge
         return Refused("TooManyRequests", retry_after_s=60.0)
     return None
+
+
+def test_a_guard_that_does_not_go_away_is_waited_for() -> None:
+    """With one upload in flight there is no less at once: the same bytes would go up again every
+    three seconds, although the server asks for a minute."""
+    world = Flooded([chats("alpha", 1)])
+    world.upload_s, world.busy_answer_s = 3.2, 3.0
+    judge, busy = world.fates, Refused("TooManyRequests", retry_after_s=60.0)
+    world.fates = lambda verb: busy if isinstance(verb, verbs.Upload) else None
+    world.submit_many("alpha", 1)
+    world.run(600.0)
+    assert 10 <= len(world.times()) <= 20, "twice a minute"
+    assert ("alpha", 1) in world.holds, "a restart does not try at once, either"
+    world.fates = judge
+    world.finish_all()
 
 
 @pytest.mark.parametrize(("retry_after_s", "answer_s"), [(60.0, 0.2), (60.0, 2.9), (61.0, 3.0)])
@@ -404,6 +505,17 @@ def test_uploads_of_one_size_are_kept_apart_and_others_pass_them() -> None:
     assert min(at - before for before, at in pairwise(times)) >= SPACING_S - 1e-9
     assert times[-1] - times[0] < 7 * SPACING_S, "no further than they must"
     assert max(began[job] for job in others) < times[3], "they came last, and pass"
+
+
+def test_retries_of_one_media_are_kept_apart_too() -> None:
+    """A media that killed its child goes up again at once, and again: that is where equal sizes
+    come from."""
+    world = Flooded([chats("alpha", 9)], replace(POLICY, workers=4, slots=4))
+    world.fates = fates_of(*[Dies()] * 4, of=verbs.Upload)
+    world.submit_many("alpha", 4, SPREAD_BYTES)
+    world.finish()
+    assert len(world.times()) > 4
+    assert min(at - before for before, at in pairwise(world.times())) >= SPACING_S - 1e-9
 
 
 def test_two_bots_may_send_one_size_at_once() -> None:
@@ -508,6 +620,7 @@ def test_jobs_that_were_already_there_wait_too() -> None:
     bot = engine.desk.bots["alpha"]
     assert bot.next_lane(1000.0)[0] is not None
     engine.turn([events.HoldsRemembered([records.Hold("alpha", 1, 1060.0, 0.5)])], 1000.0, 0.5)
+    assert bot.allowance() == 0, "nothing is fetched for it"
     assert bot.next_lane(1000.0) == (None, 1050.0), "to fetch for it"
     assert bot.next_lane(1050.0) == (None, 1060.0), "to send"
     engine.check()
