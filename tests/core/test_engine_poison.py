@@ -1,0 +1,248 @@
+"""A job that kills whoever takes it: it is found, it fails alone, and it takes three at most."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from prewarmd.core import commands, events, verbs
+from prewarmd.core.jobs import JobId, JobState, Phase
+from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy
+from tests.core.outside import Dies, Fate, fates_of
+from tests.core.world import World
+
+POLICY = EnginePolicy(workers=2, slots=8, limits=LimitPolicy(paced=False))
+WORK = verbs.Fetch | verbs.Upload | verbs.List | verbs.Head | verbs.AskChat
+WAYS = {
+    "at its GET": (verbs.Fetch, False),
+    "at its upload": (verbs.Upload, False),
+    "after its last byte": (verbs.Upload, True),
+}
+
+
+class Ward(World):
+    """A world in which some objects kill, and which sees that no suspect has company."""
+
+    def __init__(
+        self, poison: Sequence[str] = (), way: str = "at its GET", policy: EnginePolicy = POLICY,
+        bots: Sequence[BotSpec | str] = ("alpha", "beta"),
+    ) -> None:  # fmt: skip
+        self.poison = set(poison)
+        self.verb, self.sent = WAYS[way]
+        self.deaths = 0
+        self.alone: list[JobId] = []
+        """Suspects that had a child for themselves, in order."""
+        self.is_uneven = False
+        """Each task takes another time, so that slots are never all free at once."""
+        super().__init__(bots, policy)
+        self.fates = self._poisonous
+
+    def put(self, event: events.Event) -> None:
+        self.deaths += isinstance(event, events.ChildExited)
+        super().put(event)
+
+    def innocents(self, count: int, prefix: str = "") -> list[JobId]:
+        """Jobs that harm nobody, of all bots in turn."""
+        bots, jobs = list(self.engine.desk.bots), []
+        for number in range(count):
+            self.store_object(f"{prefix}{number}.jpg")
+            jobs.append(self.submit(bots[number % len(bots)], f"{prefix}{number}.jpg"))
+        return jobs
+
+    def poisonous(self, bot: str = "alpha") -> list[JobId]:
+        """A job for each poisonous object."""
+        for key in self.poison:
+            self.store_object(key)
+        return [self.submit(bot, key) for key in sorted(self.poison)]
+
+    def _poisonous(self, verb: verbs.Verb) -> Fate | None:
+        named = getattr(verb, "key", getattr(verb, "file_name", ""))
+        return Dies(self.sent) if isinstance(verb, self.verb) and named in self.poison else None
+
+    def _is_suspect(self, verb: object) -> bool:
+        job = self.engine.desk.jobs.get(JobId(getattr(verb, "job", -1)))
+        return job is not None and job.suspect
+
+    def _tell(self, index: int, verb: verbs.Verb) -> None:
+        process = self._processes.get(index)
+        if process is not None and isinstance(verb, WORK):
+            company = [work.verb for work in process.works.values()]
+            if self._is_suspect(verb):
+                assert company == [], f"a suspect has {company} with it"
+                self.alone.append(JobId(getattr(verb, "job", -1)))
+            assert not any(self._is_suspect(each) for each in company), f"{verb} with a suspect"
+        if self.is_uneven:
+            self.get_s = self.upload_s = 0.02 + verb.task % 7 * 0.004
+        super()._tell(index, verb)
+
+
+def fetching(world: World, job: JobId) -> int:
+    """The child that has the GET of a job in hand."""
+    flights = world.engine.downloads.fetching.values()
+    return next(flight.child.index for flight in flights if flight.owner.id == job)
+
+
+def failed(world: World) -> dict[JobId, str]:
+    """Who failed, and why."""
+    return {job: row.code for job, row in world.rows.items() if row.state is JobState.FAILED}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_poisonous_job_fails_after_three_deaths_at_most_and_nobody_else_does(
+    workers: int, way: str
+) -> None:
+    """One broken object would keep all children dying, and good jobs fail for it."""
+    world = Ward(["poison.jpg"], way, replace(POLICY, workers=workers))
+    innocents = world.innocents(40)
+    (poison,) = world.poisonous()
+    innocents += world.innocents(40, "later-")
+    world.finish()
+    assert failed(world) == {poison: "Poison"}
+    assert 1 <= world.deaths <= 3
+    assert {world.state(job) for job in innocents} == {JobState.READY}
+    world.check_quiet()
+
+
+@pytest.mark.parametrize("way", ["at its GET", "at its upload"])
+def test_it_is_found_while_others_wait(way: str) -> None:
+    """A busy platform never has an idle child: the suspects would wait for one for ever."""
+    world = Ward(["poison.jpg"], way, replace(POLICY, workers=1, slots=4))
+    world.is_uneven = True
+    (poison,) = world.poisonous()
+    innocents = world.innocents(200)
+    while not failed(world) and world.now < 1100.0:
+        world.run(0.1)
+    assert failed(world) == {poison: "Poison"}
+    assert sum(world.state(job) is JobState.QUEUED for job in innocents) > 100
+    world.finish()
+    assert failed(world) == {poison: "Poison"}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_several_poisonous_jobs_are_told_apart(workers: int) -> None:
+    """Two of them would be each other's alibi, or take the good ones with them."""
+    world = Ward(["a.bin", "b.bin", "c.bin"], policy=replace(POLICY, workers=workers))
+    world.innocents(20)
+    poisons = world.poisonous()
+    world.innocents(20, "later-")
+    world.finish()
+    assert failed(world) == dict.fromkeys(poisons, "Poison")
+    assert world.deaths <= 3 * len(poisons)
+    world.check_quiet()
+
+
+def test_a_poisonous_job_alone_has_three_tries() -> None:
+    """One kill by the system, out of memory, would cost a job that has done nothing."""
+    world = Ward(["unlucky.jpg"])
+    world.fates = fates_of(Dies(), Dies(), of=verbs.Fetch)
+    (job,) = world.poisonous()
+    world.finish()
+    assert world.deaths == 2
+    assert world.state(job) is JobState.READY
+    assert failed(world) == {}
+
+
+def test_an_innocent_suspect_is_cleared() -> None:
+    """Who was there when a child died would be suspected for the rest of its life, or fail."""
+    world = Ward(policy=replace(POLICY, workers=1))
+    world.get_s = 1.0
+    jobs = world.innocents(5)
+    world.run(0.5)
+    world.kill(0)
+    world.run(0.1)
+    suspects = [job for job in jobs if world.engine.desk.jobs[job].suspect]
+    assert suspects == jobs
+    world.get_s = 0.02
+    world.finish()
+    assert {world.state(job) for job in jobs} == {JobState.READY}
+    assert set(world.alone) == set(suspects)
+    assert len(world.alone) == 2 * len(suspects), "a GET and an upload each"
+    assert world.deaths == 1
+    world.check_quiet()
+
+
+def test_the_others_go_on_beside_a_suspect() -> None:
+    """One suspect whose upload takes minutes would stop the whole daemon."""
+    world = Ward(policy=replace(POLICY, workers=2, slots=4))
+    world.get_s = 100.0
+    world.store_object("slow.jpg")
+    slow = world.submit("alpha", "slow.jpg")
+    world.run(0.01)
+    world.kill(fetching(world, slow))
+    world.run(0.5)
+    assert world.alone == [slow]
+    world.get_s = 0.02
+    others = world.innocents(30)
+    world.run(5.0)
+    assert world.engine.desk.jobs[slow].phase is Phase.FETCHING
+    assert {world.state(job) for job in others} == {JobState.READY}
+
+
+def test_a_suspect_does_not_keep_its_bots_other_jobs_waiting() -> None:
+    """A bot with one poisonous object would warm nothing until that is found."""
+    world = Ward(["poison.jpg"], policy=replace(POLICY, workers=5), bots=["alpha"])
+    world.poisonous()
+    world.run(0.02)
+    others = world.innocents(20)
+    world.run(2.0)
+    assert {world.state(job) for job in others} == {JobState.READY}
+
+
+def test_nobody_joins_the_get_of_a_suspect_nor_does_it_join_another() -> None:
+    """Bots that want the same object would become suspects with it, one after the other."""
+    world = Ward(policy=replace(POLICY, workers=3))
+    world.store_object("shared.jpg")
+    world.get_s = 10.0
+    first = world.submit("alpha", "shared.jpg")
+    fillers = world.innocents(2)
+    world.run(0.1)
+    world.kill(fetching(world, first))
+    second = world.submit("beta", "shared.jpg")
+    world.run(0.1)
+    third = world.submit("beta", "shared.jpg")
+    world.run(0.1)
+    assert world.alone == [first]
+    waiting = [[j.id for j in f.waiters] for f in world.engine.downloads.fetching.values()]
+    assert [first] in waiting
+    assert [second, third] in waiting
+    world.get_s = 0.02
+    world.finish()
+    assert {world.state(job) for job in (first, second, third, *fillers)} == {JobState.READY}
+
+
+@pytest.mark.parametrize("every_s", [3.0, 10.0])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_kills_at_random_fail_nobody(workers: int, every_s: float) -> None:
+    """An operator, or the system's own killer, would turn good jobs into failed ones."""
+    world = Ward(policy=replace(POLICY, workers=workers))
+    world.upload_s = 0.15
+    jobs = world.innocents(150)
+    number = 0
+    while any(world.state(job) is not JobState.READY for job in jobs) and number < 400:
+        world.run(every_s * (0.5 + (number * 0.618) % 1.0))
+        world.kill(number * 7 % workers)
+        number += 1
+        assert failed(world) == {}
+    world.finish()
+    assert failed(world) == {}
+    assert {world.state(job) for job in jobs} == {JobState.READY}
+    assert world.deaths > 0
+    world.check_quiet()
+
+
+def test_a_listing_that_kills_makes_no_suspects_of_its_page() -> None:
+    """A prefix whose page cannot be read would be taken for a job's doing."""
+    world = Ward()
+    world.fates = lambda verb: Dies() if isinstance(verb, verbs.List) else None
+    world.put(events.BatchOpened(1, "m", "", ""))
+    world.run(0.05)
+    assert world.deaths > 0
+    world.fates = lambda verb: None
+    jobs = world.innocents(3)
+    world.finish()
+    pages = [c for _, c in world.out if isinstance(c, commands.SubmitPage)]
+    assert len(pages) == 1
+    assert world.alone == []
+    assert {world.state(job) for job in jobs} == {JobState.READY}
