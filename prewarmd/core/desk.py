@@ -19,6 +19,7 @@ Costs: O(1) a move, O(log n) in the number of sleeping jobs and of bots that tak
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from prewarmd.core import records
@@ -41,10 +42,21 @@ UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
 """What fetching ahead is bounded by: taken from the backlog, not yet uploading."""
 DUE = STARVED + 1
 """Added to the level of a backlog whose bot could send at once."""
-DEATHS_MAX = 3
-"""Children that a job may take with it."""
+DEATHS_MAX, KILLS_MAX = 3, 10
+"""Children that a job may take with it; and that may be killed while they have it alone in hand,
+which is weaker evidence: whoever sends a SIGKILL has his own reasons."""
 GOLDEN = 0.618033988749895
 """Steps of it spread evenly over [0, 1): one jitter becomes as many as a turn needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a task ended with its child: was its last byte `sent`, was it `alone` in that child's
+    hand, and was the child `killed` from outside."""
+
+    sent: bool
+    alone: bool
+    killed: bool
 
 
 class Desk:
@@ -377,17 +389,23 @@ class Desk:
         delay = retry.late_delay_s if late else retry.delay_s
         self._snooze(job, delay(job.failures, jitter), code, detail, now)
 
-    def orphaned(self, job: Job, reason: str, now: float, *, sent: bool, alone: bool) -> None:
+    def orphaned(self, job: Job, reason: str, now: float, end: End) -> None:
         """Its child died. Who was alone with it is the cause, or was unlucky; who was there with
         others is a suspect, and will be alone next time."""
-        job.deaths = job.deaths + 1 if alone else max(1, job.deaths)
         job.suspect = True
-        job.maybe_sent |= sent
-        if job.deaths >= DEATHS_MAX:
+        job.maybe_sent |= end.sent
+        if end.killed:
+            job.kills += end.alone
+        else:
+            job.deaths = job.deaths + 1 if end.alone else max(1, job.deaths)
+        if job.deaths >= DEATHS_MAX or job.kills >= KILLS_MAX:
             self.fail(job, "Poison", reason, now)
-        elif sent:
+        elif end.sent:
             delay_s = self.policy.retry.late_delay_s(1, self.next_jitter())
             self._snooze(job, delay_s, "MaybeSent", reason, now)
+        elif job.kills > 1:
+            delay_s = self.policy.retry.delay_s(job.kills, self.next_jitter())
+            self._snooze(job, delay_s, "ChildDied", reason, now)
         else:
             self.release(job, now, "ChildDied", reason)
 

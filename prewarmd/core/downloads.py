@@ -10,13 +10,13 @@ Invariants, kept by `check`: a job waits for a flight exactly when it is fetchin
 flight per key. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from prewarmd.core import records, verbs
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Recall, Tell
-from prewarmd.core.desk import DUE, Desk
+from prewarmd.core.desk import DUE, Desk, End
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobId, Phase
@@ -369,13 +369,13 @@ class Downloads:
         for job in waiters:
             desk.remedy(job, "NoMemory", detail, now, desk.gate(job.bucket))
 
-    def orphaned(self, task: int, reason: str, now: float, *, alone: bool) -> None:
-        """Its child died; `alone`: it had nothing else in hand."""
+    def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
+        """Its child died."""
         flight = self._land(task)
         self._desk.leave_bucket(flight.owner.bucket)
-        alone = alone and len(flight.waiters) == 1
+        end = replace(end, alone=end.alone and len(flight.waiters) == 1)
         for job in reversed(flight.waiters):
-            self._desk.orphaned(job, reason, now, sent=False, alone=alone)
+            self._desk.orphaned(job, reason, now, end)
 
     def leave(self, job: Job) -> None:
         """A job that waits for a flight does not want its bytes any more."""

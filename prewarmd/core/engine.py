@@ -23,7 +23,7 @@ from prewarmd.core import events, records, reports
 from prewarmd.core.chats import Chats
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Command, FailBatch, Finish, Reply, SubmitPage, Tell
-from prewarmd.core.desk import Desk
+from prewarmd.core.desk import Desk, End
 from prewarmd.core.downloads import Downloads
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
@@ -85,9 +85,9 @@ class Engine:
             case events.ChildGreeted(index, generation, pid):
                 if child := self.children.current(index, generation):
                     self.children.greeted(child, pid, now)
-            case events.ChildExited(index, generation, reason, sent):
+            case events.ChildExited(index, generation):
                 if child := self.children.current(index, generation):
-                    self._child_exited(child, reason, sent, now)
+                    self._child_exited(child, event, now)
             case events.MemoryRefused(task, detail, told):
                 self.downloads.memory_refused(task, detail, now, told=told)
             case events.PageSubmitted(batch, after, done):
@@ -158,14 +158,15 @@ class Engine:
                 self.chats.unknown(task, code, detail, now)
         self.children.finish(child, report.task)
 
-    def _child_exited(self, child: Child, reason: str, sent: frozenset[int], now: float) -> None:
+    def _child_exited(self, child: Child, exited: events.ChildExited, now: float) -> None:
+        reason = exited.reason
         tasks = self.children.exited(child, reason, now, self.desk.next_jitter())
-        alone = len(tasks) == 1
         for task in tasks:
+            end = End(task in exited.sent, len(tasks) == 1, exited.killed)
             if task in self.downloads.fetching:
-                self.downloads.orphaned(task, reason, now, alone=alone)
+                self.downloads.orphaned(task, reason, now, end)
             elif task in self.uploads.sending:
-                self.uploads.orphaned(task, reason, now, sent=task in sent, alone=alone)
+                self.uploads.orphaned(task, reason, now, end)
             elif task in self.chats.asking:
                 self.chats.orphaned(task)
             elif task in self.sizes.asking:

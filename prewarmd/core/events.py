@@ -111,6 +111,9 @@ class ChildExited:
     generation: int
     reason: str
     sent: frozenset[int] = field(default_factory=frozenset)
+    killed: bool = False
+    """By SIGKILL: an operator's, the system's when memory ran out, or ours when it hung. Nothing
+    that it did itself."""
 
 
 @dataclass(slots=True)

@@ -178,6 +178,8 @@ class Job(Item):
     """Children that died with it in hand, in this life of the daemon."""
     starved: bool = False
     """It had waited so long that it went before all levels."""
+    kills: int = 0
+    """Of children that had it alone in hand, by SIGKILL."""
     suspect: bool = False
     """A child died with it in hand: until it has done well, it has a child for itself."""
     not_before: float = 0.0

@@ -15,7 +15,7 @@ from prewarmd.core import records, reports, verbs
 from prewarmd.core.bots import Bot
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
-from prewarmd.core.desk import Desk
+from prewarmd.core.desk import Desk, End
 from prewarmd.core.downloads import SUSPECTS_LOOKED_AT
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, Phase
@@ -244,7 +244,7 @@ class Uploads:
                     bot.stir(lane, now)
             self._desk.touch(bot)
 
-    def orphaned(self, task: int, reason: str, now: float, *, sent: bool, alone: bool) -> None:
+    def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
         desk, sending = self._desk, self.sending.pop(task)
         bot = desk.bots[sending.job.bot]
@@ -252,7 +252,7 @@ class Uploads:
         bot.gate.leave()
         bot.scope.answered(is_probe=sending.is_probe, accepted=False)
         bot.leave(sending.lane, now)
-        desk.orphaned(sending.job, reason, now, sent=sent, alone=alone)
+        desk.orphaned(sending.job, reason, now, end)
         desk.touch(bot)
 
     def check(self) -> None:

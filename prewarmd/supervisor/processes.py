@@ -200,16 +200,16 @@ class Processes:
             reason = f"killed by {signal.Signals(-code).name}"
         else:
             reason = f"exited with {code}"
-        self._gone(child, reason)
+        self._gone(child, reason, killed=code == -signal.SIGKILL)
 
-    def _gone(self, child: Process, reason: str) -> None:
+    def _gone(self, child: Process, reason: str, *, killed: bool = False) -> None:
         del self._living[child.index]
         if not self._living:
             self._nobody.set()
         sent = frozenset(
             task for task, row in child.uploads.items() if self._may_have_arrived(task, row)
         )
-        self._inbox.put(ChildExited(child.index, child.generation, reason, sent))
+        self._inbox.put(ChildExited(child.index, child.generation, reason, sent, killed))
 
     def _may_have_arrived(self, task: int, row: int) -> bool:
         record = self._board.read(row)

@@ -104,7 +104,8 @@ class Outside:
         """The child dies now."""
         if process := self._processes.pop(index, None):
             sent = frozenset(task for task, work in process.works.items() if work.sent)
-            self.put(events.ChildExited(index, process.generation, reason, sent))
+            killed = "SIGKILL" in reason
+            self.put(events.ChildExited(index, process.generation, reason, sent, killed))
 
     def _later(self, delay_s: float, what: Callable[[], None]) -> None:
         heappush(self._heap, (self.now + delay_s, self._number(), what))
