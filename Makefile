@@ -13,10 +13,11 @@ WORKERS ?=
 SLOTS   ?=
 CACHE   ?=
 KILLS   ?= 200
+SEEDS   ?= 2000
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench kill-stack conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim kill-stack conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +36,14 @@ demo: $(STAMP) ## Warm 60 real media end to end, no credentials needed (ARGS=--j
 test: $(STAMP) ## Run every test (ARGS=tests/core to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: format-check lint types contracts test ## Everything CI asks for: format, lint, types, contracts, tests
+check: format-check lint types contracts test sim-short ## Everything CI asks for: format, lint, types, contracts, tests, a simulation
+
+sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2000)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+.PHONY: sim-short
+sim-short: $(STAMP)
+	@$(BIN)/python -m tests.simulation --seeds 52 --shrink 10
 
 format: $(STAMP) ## Rewrite the code in the house format
 	@$(BIN)/ruff check --quiet --fix-only --select I,UP .
@@ -62,6 +70,9 @@ status: $(STAMP) ## Show the daemon of `make run`
 
 bench: $(STAMP) ## Measure (bench/*.py)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-queue: $(STAMP) ## Measure the ready queue beside others, and the engine (ARGS=--json)
+	@$(BIN)/python -m bench.queue $(ARGS)
 
 kill-stack: $(STAMP) ## kill -9 a working daemon at random (KILLS=200)
 	@$(BIN)/python -m tests.kill_stack --kills $(KILLS) $(ARGS)

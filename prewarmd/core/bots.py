@@ -19,7 +19,7 @@ from prewarmd.core.gate import Gate
 from prewarmd.core.jobs import Job
 from prewarmd.core.lanes import UPLOADS_MAX, Lane
 from prewarmd.core.pace import Pace
-from prewarmd.core.ready_queue import FOREVER, ReadyQueue
+from prewarmd.core.ready_queue import FOREVER, Alternation, ReadyQueue
 from prewarmd.core.scope import Scope
 from prewarmd.core.spread import Spread
 
@@ -33,14 +33,12 @@ class Backlog(ReadyQueue[Job]):
     """A bot's jobs that wait for bytes out of one bucket: one that refuses us holds back its own
     jobs alone."""
 
-    __slots__ = ("bot", "bucket", "watched")
+    __slots__ = ("bot", "bucket")
 
-    def __init__(self, bot: "Bot", bucket: str, starve_after_s: float) -> None:
-        super().__init__(starve_after_s)
+    def __init__(self, bot: "Bot", bucket: str) -> None:
+        super().__init__(bot.starve_after_s, bot.loading)
         self.bot = bot
         self.bucket = bucket
-        self.watched = False
-        """Somebody will look when its oldest job starves."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +52,10 @@ class Bot:
     starve_after_s: float = FOREVER
     in_flight_max: int = UPLOADS_MAX
     spread: Spread = field(default_factory=Spread)
+    loading: Alternation = field(default_factory=Alternation)
+    """Of its turns to fetch, shared with the other bots..."""
+    sending: Alternation = field(default_factory=Alternation)
+    """...and of those to send."""
     gate: Gate = field(default_factory=lambda: Gate(first_s=5.0, cap_s=900.0))
     scope: Scope = field(default_factory=Scope)
     in_flight: int = 0
@@ -78,7 +80,7 @@ class Bot:
     _crowded_until: float = 0.0
 
     def __post_init__(self) -> None:
-        self.loaded = ReadyQueue(self.horizon_s)
+        self.loaded = ReadyQueue(self.horizon_s, self.sending)
         for lane in self.lanes:
             self._put(lane, 0.0, 0.0)
 
@@ -86,7 +88,7 @@ class Bot:
         """Its jobs that wait for bytes out of one bucket."""
         found = self.backlogs.get(bucket)
         if found is None:
-            found = self.backlogs[bucket] = Backlog(self, bucket, self.starve_after_s)
+            found = self.backlogs[bucket] = Backlog(self, bucket)
         return found
 
     # -- lanes -----------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from prewarmd.core.lanes import Lane
 from prewarmd.core.meter import Meter
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.core.ready_queue import FOREVER, STARVED, ReadyQueue
-from prewarmd.core.rotation import Rotation
+from prewarmd.core.rotation import Turns
 from prewarmd.core.spread import Spread
 
 UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
@@ -65,6 +65,8 @@ class Desk:
     def __init__(self, policy: EnginePolicy, bots: Sequence[BotSpec]) -> None:
         self.policy = policy
         self.jobs: dict[JobId, Job] = {}
+        self.to_load: Turns[Backlog] = Turns()
+        self.to_send: Turns[Bot] = Turns()
         self.bots = {spec.slug: self._bot(spec) for spec in bots}
         self.buckets: dict[str, Gate] = {}
         self.cache = CacheIndex(policy.cache_bytes // PAGE * PAGE, policy.cache_items, policy.ttl_s)
@@ -80,8 +82,6 @@ class Desk:
         self.recalling = 0
         self.recalled: set[JobId] = set()
         """Leaders of which the catalogue said "not ready"."""
-        self.to_load: Rotation[Backlog] = Rotation()
-        self.to_send: Rotation[Bot] = Rotation()
         self.suspects: ReadyQueue[Job] = ReadyQueue()
         self.suspects_loaded: ReadyQueue[Job] = ReadyQueue()
         self.sizeless: deque[JobId] = deque()
@@ -101,7 +101,6 @@ class Desk:
         self._young: deque[JobId] = deque()
         self._sleeping: list[tuple[float, JobId]] = []
         self._parked: list[tuple[float, int, Bot]] = []
-        self._starving: list[tuple[float, int, Backlog]] = []
 
     def _bot(self, spec: BotSpec) -> Bot:
         limits = self.policy.limits
@@ -113,6 +112,7 @@ class Desk:
             spec.slug, lanes, limits.bot_pace(), self.policy.prefetch_horizon_s,
             self.policy.starve_after_s, limits.bot_in_flight_max,
             Spread(guarded=limits.paced and limits.guarded),
+            self.to_load.alternation, self.to_send.alternation,
         )  # fmt: skip
 
     def next_task(self) -> int:
@@ -145,20 +145,31 @@ class Desk:
 
     def place(self, bot: Bot, now: float) -> None:
         """Let `bot` take its turns: it has work, or may do it now."""
-        due = DUE if bot.backlogs and bot.is_due(now) else 0
+        due = 0
+        if bot.backlogs:
+            if bot.is_due(now):
+                due = DUE
+            elif (at := bot.next_lane(now)[1]) > now:
+                self.park(bot, at)
         for backlog in bot.backlogs.values():
-            level = backlog.level(now)
-            if level < 0:
+            if not backlog:
                 self.to_load.remove(backlog)
                 continue
-            self.to_load.place(backlog, level + due, bot.load_turn)
-            if not backlog.watched and (at := backlog.starves_at()) > now and at < FOREVER:
-                backlog.watched = True
-                self._number += 1
-                heappush(self._starving, (at, self._number, backlog))
+            self.to_load.place(backlog, backlog.level + due, bot.load_turn)
+            at = backlog.starves_at()
+            if at <= now:
+                self.to_load.starve(backlog, STARVED + due, at)
+                continue
+            self.to_load.content(backlog)
+            self.park(bot, at)
         self.ahead.pop(bot, None)
         if bot.loaded:
-            self.to_send.place(bot, bot.loaded.level(now), bot.send_turn)
+            self.to_send.place(bot, bot.loaded.level, bot.send_turn)
+            if (at := bot.loaded.starves_at()) <= now:
+                self.to_send.starve(bot, STARVED, at)
+            else:
+                self.to_send.content(bot)
+                self.park(bot, at)
         else:
             self.to_send.remove(bot)
 
@@ -182,10 +193,6 @@ class Desk:
             if bot.alarm == at:
                 bot.alarm = FOREVER
                 self.touch(bot)
-        while self._starving and self._starving[0][0] <= now:
-            backlog = heappop(self._starving)[2]
-            backlog.watched = False
-            self.touch(backlog.bot)
         if self.cache.expire(now):
             self.memory_freed()
 
@@ -285,6 +292,7 @@ class Desk:
         level = STARVED if job.starved else self.policy.score.level(job, now)
         pile = self.suspects_loaded if job.suspect else bot.loaded
         pile.push(job, level, now)
+        self.memory_short = False  # there is one more that may have to go
         self.touch(bot)
 
     def unpile(self, job: Job) -> None:

@@ -63,7 +63,7 @@ class Downloads:
         while (head := desk.to_load.peek()) is not None:
             backlog, level = head
             bot = backlog.bot
-            if desk.recalling >= self._recalling_max or not desk.downloading.may_pass(now):
+            if desk.recalling >= self._recalling_max:
                 return
             if self._children.pick() is None:
                 return
@@ -84,6 +84,7 @@ class Downloads:
                 return  # no slot or no memory: an answer will bring us here again
             job.starved = backlog.serve(job, now)
             bot.load_turn = desk.next_turn()  # served: behind the others of its level
+            bot.backlogs[backlog.bucket] = bot.backlogs.pop(backlog.bucket)  # and of its bot
             desk.place(bot, now)
 
     def _may_fetch_ahead(self) -> bool:

@@ -2,8 +2,9 @@
 
 Next is the first item of the highest level. Only an item that has waited `starve_after_s` goes
 before all levels, and never twice in a row: so old work moves, and new work that is urgent waits
-for at most one item that is not. An item that came with `n` others before it is served at the
-latest `2 n + 2` turns after it starved.
+for at most one item that is not. Queues that take turns with one another share that: one
+`Alternation` is for all of them. An item that came with `n` others before it, in all of these, is
+served at the latest `2 n + 2` turns after it starved.
 
 An item carries its own links: two circular lists run through it, one of its level and one of all
 that is here in the order of arrival. So push, peek, serve, remove and move are a few pointers, with
@@ -26,7 +27,7 @@ from typing import Any, Generic, TypeVar
 FOREVER = float("inf")
 LEVELS = 256
 STARVED = LEVELS
-"""The level of a queue whose oldest item starves: above all that an item can have."""
+"""A level above all that an item can have by its score: for what starves."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,19 +70,30 @@ class Ring:
 T = TypeVar("T", bound=Item)
 
 
+class Alternation:
+    """Whether the last turn was that of an item that starved."""
+
+    __slots__ = ("starved_last",)
+
+    def __init__(self) -> None:
+        self.starved_last = False
+
+
 class ReadyQueue(Generic[T]):
     """Highest level first, then first in, first out; but see `starve_after_s`."""
 
-    __slots__ = ("_arrivals", "_bitmap", "_rings", "_size", "_starved_last", "starve_after_s")
+    __slots__ = ("_alternation", "_arrivals", "_bitmap", "_rings", "_size", "starve_after_s")
 
-    def __init__(self, starve_after_s: float = FOREVER) -> None:
+    def __init__(
+        self, starve_after_s: float = FOREVER, alternation: Alternation | None = None
+    ) -> None:
         self.starve_after_s = starve_after_s
+        self._alternation = alternation or Alternation()
         self._size = 0
         self._bitmap = 0
         self._rings: dict[int, Ring] = {}
         self._arrivals = Item()
         self._arrivals.older = self._arrivals.newer = self._arrivals
-        self._starved_last = False
 
     def push(self, item: T, level: int, now: float, *, front: bool = False) -> None:
         """Add `item`, which is in no queue, behind (or before) its level's others; it has waited
@@ -113,7 +125,7 @@ class ReadyQueue(Generic[T]):
     def peek(self, now: float) -> T | None:
         """Whose turn it is; None when empty."""
         oldest: T = self._arrivals.newer
-        if oldest.queued_at + self.starve_after_s <= now and not self._starved_last:
+        if oldest.queued_at + self.starve_after_s <= now and not self._alternation.starved_last:
             return oldest
         bitmap = self._bitmap
         if not bitmap:
@@ -124,8 +136,9 @@ class ReadyQueue(Generic[T]):
     def serve(self, item: T, now: float) -> bool:
         """`item`, which `peek` gave, has its turn: it leaves, if it did not already. Whether it
         went before all levels."""
-        starved = not self._starved_last and item.queued_at + self.starve_after_s <= now
-        self._starved_last = starved
+        alternation = self._alternation
+        starved = item.queued_at + self.starve_after_s <= now and not alternation.starved_last
+        alternation.starved_last = starved
         self.remove(item)
         return starved
 
@@ -175,10 +188,9 @@ class ReadyQueue(Generic[T]):
         item: T = self._rings[(bitmap & -bitmap).bit_length() - 1].before
         return item
 
-    def level(self, now: float) -> int:
-        """The level at which its next item is to compete with other queues'; -1 when empty."""
-        if self.starves_at() <= now and not self._starved_last:
-            return STARVED
+    @property
+    def level(self) -> int:
+        """Its highest; -1 when empty."""
         return self._bitmap.bit_length() - 1
 
     def starves_at(self) -> float:

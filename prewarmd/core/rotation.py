@@ -10,6 +10,10 @@ Fair: among members that stay at one level nobody is served twice before each wa
 however often they are moved, taken out and put back meanwhile. Who was never served goes by who was
 placed there first.
 
+`Turns` are two rotations: one of all members, by the best that each has, and one of those of which
+something starves, by how long it does. The second has every other turn, as long as anybody is in
+it: see `ready_queue`.
+
 Invariants, kept by `check`: a member stands once, where `place` last put it; its entry, and no
 other that lives, is in the heap of its level.
 """
@@ -18,8 +22,10 @@ from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
+from prewarmd.core.ready_queue import Alternation
+
 Member = TypeVar("Member", bound=Hashable)
-Entry = tuple[int, int, Member, int]
+Entry = tuple[float, int, Member, int]
 """The turn at which a member was served, a number that no other entry has, who, and its level."""
 _SPARE = 64
 """Dead entries that are not worth a rebuild."""
@@ -37,7 +43,7 @@ class Rotation(Generic[Member]):
         self._entries = 0
         self._number = 0
 
-    def place(self, member: Member, level: int, served: int) -> None:
+    def place(self, member: Member, level: int, served: float) -> None:
         """Put `member`, last served at turn `served`, where it belongs; it may stand already."""
         was = self._living.get(member)
         if was is not None and was[3] == level and was[0] == served:
@@ -97,3 +103,52 @@ class Rotation(Generic[Member]):
         assert all(entry[3] == level for level, entry in entries)
         assert len(entries) == self._entries
         assert all(not heap or self._bitmap >> level & 1 for level, heap in self._heaps.items())
+
+
+class Turns(Generic[Member]):
+    """Whose turn it is among queues that share an alternation."""
+
+    __slots__ = ("_all", "_starving", "alternation")
+
+    def __init__(self) -> None:
+        self.alternation = Alternation()
+        self._all: Rotation[Member] = Rotation()
+        self._starving: Rotation[Member] = Rotation()
+
+    def place(self, member: Member, level: int, served: int) -> None:
+        """Put `member`, last served at turn `served`, where its best item belongs."""
+        self._all.place(member, level, served)
+
+    def starve(self, member: Member, level: int, since: float) -> None:
+        """Its oldest item starves since then: every other turn it stands at that level."""
+        self._starving.place(member, level, since)
+
+    def content(self, member: Member) -> None:
+        """Nothing of it starves any more."""
+        self._starving.remove(member)
+
+    def remove(self, member: Member) -> bool:
+        """Take `member` out; whether it was here."""
+        self._starving.remove(member)
+        return self._all.remove(member)
+
+    def peek(self) -> tuple[Member, int] | None:
+        """Whose turn it is, and its level; None when nobody is here."""
+        best = self._all.peek()
+        if not self.alternation.starved_last:
+            oldest = self._starving.peek()
+            if oldest is not None and best is not None and oldest[1] > best[1]:
+                return oldest
+        return best
+
+    def __contains__(self, member: Member) -> bool:
+        return member in self._all
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def check(self) -> None:
+        """Raise AssertionError when somebody starves who is not here."""
+        self._all.check()
+        self._starving.check()
+        assert self._starving._living.keys() <= self._all._living.keys()  # noqa: SLF001  its own

@@ -112,6 +112,52 @@ def test_bots_that_are_paused_cost_the_others_nothing_and_come_back_in_turn(coun
     ready(world, *jobs)
 
 
+@pytest.mark.parametrize("count", [4, 20])
+def test_bots_come_back_in_turn_though_all_slots_are_busy(count: int) -> None:
+    """A bot whose pause is over would wait until no other bot has anything to send."""
+    bots = [f"bot{number}" for number in range(count)]
+    paused, free = bots[::2], bots[1::2]
+    world = World(bots, FEW_SLOTS)
+    until = world.now + 6.0
+    holds = [records.Hold(bot, 100 + 2 * n, until, 1.0) for n, bot in enumerate(paused)]
+    world.put(events.HoldsRemembered(holds))
+    jobs = [submit(world, bot, f"{bot}-{n}") for bot in paused for n in range(5)]
+    jobs += [submit(world, bot, f"{bot}-{n}") for bot in free for n in range(2000 // count)]
+    world.run(until - world.now - 0.001)
+    assert set(senders(world)) == set(free)
+    assert unfairness(senders(world), free) == 1
+    told = len(world.gets)
+    ready(world, *jobs)
+    fetched = [key.partition("-")[0] for key in world.gets[told:]]
+    assert fetched[: len(paused)] == paused
+    assert unfairness(fetched[: 4 * count], bots) <= 2
+    assert unfairness(senders(world, until)[: 4 * count], bots) <= 2
+
+
+def test_a_slow_chat_is_used_though_fast_ones_fill_all_slots() -> None:
+    """A bot that warms into a channel would send once, and then not again for hours."""
+    private = [BotSpec(f"bot{n}", ((n + 1, "private"),)) for n in range(20)]
+    bots = [BotSpec("slow", ((-5, "channel"),)), *private]
+    world = World(bots, EnginePolicy(workers=1, slots=1))
+    for bot in bots:
+        for number in range(100):
+            submit(world, bot.slug, f"{bot.slug}-{number}", priority=100)
+    world.run(60.0)
+    assert senders(world).count("slow") >= 15
+
+
+def test_the_buckets_of_a_bot_take_turns() -> None:
+    """What a bot keeps in its second bucket would wait for all that it has in the first."""
+    world = World(["alpha"], ONE_AT_A_TIME)
+    jobs = [
+        submit(world, "alpha", f"{bucket}-{number}", bucket=bucket)
+        for number in range(6)
+        for bucket in ("one", "two", "three")
+    ]
+    ready(world, *jobs)
+    assert unfairness([key.partition("-")[0] for key in world.gets], ["one", "two", "three"]) == 1
+
+
 def test_a_bot_of_several_chats_has_no_more_turns_than_one_of_one() -> None:
     """Whoever adds warm-up chats would get a larger share of the slots."""
     chats = tuple((chat, "private") for chat in range(1, 6))
@@ -301,3 +347,30 @@ def test_what_starved_in_the_backlog_does_not_starve_again_behind_what_is_loaded
     flood(world, "alpha", STARVE_S + 15.0, 0.2)
     sent = next(at for at, v in world.told if isinstance(v, verbs.Upload) and v.job == low)
     assert STARVE_S <= sent - came <= STARVE_S + 5.0
+
+
+def test_jobs_that_starve_have_their_turns_though_another_bot_floods() -> None:
+    """Of a bot's large videos the first would be warmed, the others never."""
+    world = World(["alpha", "beta"], STARVING)
+    came = world.now
+    occupy(world, "beta", 0.5)
+    for number in range(5):
+        submit(world, "alpha", f"low-{number}", Kind.VIDEO, priority=1)
+    flood(world, "beta", STARVE_S + 20.0, 0.05)
+    for number in range(5):
+        assert fetched_at(world, f"low-{number}") <= came + STARVE_S + (2 * number + 2) * 2 * TURN_S
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_an_urgent_job_behind_starving_jobs_of_all_bots_is_among_the_next_two(count: int) -> None:
+    """After an hour of trouble it would wait for one job of each bot, thousands on a platform."""
+    bots = [f"bot{number}" for number in range(count)]
+    world = World(bots, STARVING)
+    occupy(world, "bot0", 20.0)
+    for bot in bots:
+        for number in range(200 // count):
+            submit(world, bot, f"low-{bot}-{number}", Kind.VIDEO, priority=1)
+    world.run(10.0)
+    submit(world, bots[-1], "urgent", priority=255)
+    world.run(12.0)
+    assert "urgent" in world.gets[1:3]

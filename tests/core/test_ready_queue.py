@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from prewarmd.core.ready_queue import FOREVER, STARVED, Item, ReadyQueue
+from prewarmd.core.ready_queue import FOREVER, STARVED, Alternation, Item, ReadyQueue
 
 LEVEL = st.one_of(st.sampled_from([0, 99, 100, 255, STARVED]), st.integers(0, STARVED))
 URGENT = 255
@@ -67,7 +67,8 @@ def test_what_is_put_back_in_front_goes_before_its_level() -> None:
 def test_the_lowest_and_the_highest_level_are_levels() -> None:
     """A job with priority 0 or 255 would never run, or crash the daemon."""
     queue = filled(("low", 0), ("high", 255))
-    assert (queue.level(0.0), turn(queue), turn(queue)) == (255, "high", "low")
+    assert (queue.level, turn(queue), queue.level, turn(queue)) == (255, "high", 0, "low")
+    assert queue.level == -1
     queue.check()
 
 
@@ -118,7 +119,7 @@ def test_what_waited_too_long_goes_before_all_levels() -> None:
     """A large video would wait as long as photos come."""
     queue = filled(("video", 70), ("photo", 185), starve_after_s=600.0)
     assert queue.starves_at() == 600.0
-    assert (queue.level(599.9), queue.level(600.0)) == (185, STARVED)
+    assert [thing.name for at in (599.9, 600.0) if (thing := queue.peek(at))] == ["photo", "video"]
     assert turn(queue, 600.0) == "video"
 
 
@@ -129,15 +130,25 @@ def test_what_is_urgent_waits_for_one_that_starves_not_for_all() -> None:
     assert "urgent" in [turn(queue, 700.0), turn(queue, 700.0)]
 
 
-def test_it_says_whether_its_next_is_one_that_starves() -> None:
-    """Its bot would go before all others for a job that has not waited."""
+def test_it_says_who_went_because_it_starved() -> None:
+    """It would wait a second time behind better ones, once its bytes are here."""
     queue = filled(("old", 70), ("older", 60), ("photo", 185), starve_after_s=600.0)
     said = []
     while (thing := queue.peek(700.0)) is not None:
-        level = queue.level(700.0)
-        said.append((thing.name, level, queue.serve(thing, 700.0)))
-    assert said == [("old", STARVED, True), ("photo", 185, False), ("older", STARVED, True)]
-    assert queue.level(700.0) == -1
+        said.append((thing.name, queue.serve(thing, 700.0)))
+    assert said == [("old", True), ("photo", False), ("older", True)]
+
+
+def test_queues_that_take_turns_share_that_two_which_starve_never_follow() -> None:
+    """What is urgent would wait for one old job of each bot, of which there are thousands."""
+    alternation = Alternation()
+    first = ReadyQueue[Thing](600.0, alternation)
+    second = ReadyQueue[Thing](600.0, alternation)
+    for queue in (first, second):
+        queue.push(Thing("old"), 70, 0.0)
+        queue.push(Thing("urgent"), URGENT, 700.0)
+    said = [turn(queue, 700.0) for queue in (first, second, second, first)]
+    assert said == ["old", "urgent", "old", "urgent"]
 
 
 def test_a_turn_counts_when_the_item_left_before_it_was_served() -> None:
@@ -233,7 +244,7 @@ VERBS: dict[str, Callable[[ReadyQueue[Watched], Watched], object]] = {
     "remove": lambda queue, item: queue.remove(item),
     "move": lambda queue, item: queue.move(item, 200),
     "last": lambda queue, item: queue.last(),
-    "level": lambda queue, item: queue.level(50.0),
+    "level": lambda queue, item: queue.level,
     "starves_at": lambda queue, item: queue.starves_at(),
     "membership": lambda queue, item: item in queue,
     "length": lambda queue, item: len(queue),
@@ -349,7 +360,7 @@ class AnyUse(RuleBasedStateMachine):
         assert queue.peek(self.now) is self.next()
         assert queue.last() is (ordered[-1] if ordered else None)
         highest = self.level_of(ordered[0]) if ordered else -1
-        assert queue.level(self.now) == (STARVED if self.starving() else highest)
+        assert queue.level == highest
         oldest = min((self.since[each] for each in self.arrivals), default=FOREVER)
         assert queue.starves_at() == oldest + queue.starve_after_s
 

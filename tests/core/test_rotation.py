@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from prewarmd.core.rotation import _SPARE, Rotation
+from prewarmd.core.desk import DUE
+from prewarmd.core.ready_queue import STARVED
+from prewarmd.core.rotation import _SPARE, Rotation, Turns
 
 LEVEL = st.one_of(st.integers(0, 2), st.integers(0, 600))
 MEMBER = st.integers(0, 7)
@@ -165,6 +167,41 @@ def test_nobody_is_served_twice_before_everybody_was_once(
                 rotation.place(member, 9, last[member])
                 rotation.place(member, 5, last[member])
     rotation.check()
+
+
+def test_who_starves_has_every_other_turn_and_who_starves_longest_has_it_first() -> None:
+    """A bot whose jobs are all of the worst kind would never have a turn beside busy ones."""
+    turns: Turns[str] = Turns()
+    for number, name in enumerate(["photos", "videos", "archive"]):
+        turns.place(name, 185 - number, 0)
+    turns.starve("videos", STARVED, 20.0)
+    turns.starve("archive", STARVED, 10.0)
+    said = []
+    for starved in (True, False, True, False):
+        head = turns.peek()
+        assert head is not None
+        said.append(head)
+        turns.alternation.starved_last = starved
+        if starved:
+            turns.content(head[0])
+    assert said == [("archive", STARVED), ("photos", 185), ("videos", STARVED), ("photos", 185)]
+    turns.check()
+
+
+def test_who_starves_goes_before_its_own_sort_only() -> None:
+    """A bot that is paused would have its old jobs fetched before those that can be sent now."""
+    turns: Turns[str] = Turns()
+    turns.place("free", DUE + 70, 0)
+    turns.place("paused", 185, 0)
+    turns.starve("paused", STARVED, 10.0)
+    assert turns.peek() == ("free", DUE + 70)
+    assert turns.remove("free")
+    assert turns.peek() == ("paused", STARVED)
+    assert turns.remove("paused")
+    assert "paused" not in turns
+    assert len(turns) == 0
+    assert turns.peek() is None
+    turns.check()
 
 
 class AnyUse(RuleBasedStateMachine):

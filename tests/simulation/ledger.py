@@ -1,0 +1,217 @@
+"""What is committed: rows, the catalogue, and what each record does to them, checked.
+
+Every record is compared with the job's durable state (`core.jobs.advance`), with what the world did
+to the job, and with the catalogue. A record is applied only at its commit, so what is found wrong
+here was decided a commit ago.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from prewarmd.core import records
+from prewarmd.core.faults import FAULTS
+from prewarmd.core.jobs import TRANSITIONS, JobEvent, JobId
+from prewarmd.core.policy import EnginePolicy
+from tests.simulation import invariants
+from tests.simulation.bucket import Bucket
+from tests.simulation.rows import Name, Row
+from tests.simulation.telegram import Telegram
+from tests.simulation.timeline import Timeline
+
+EVENT_OF: dict[type, JobEvent] = {
+    records.Start: JobEvent.STARTED,
+    records.Complete: JobEvent.COMPLETED,
+    records.Join: JobEvent.COMPLETED,
+    records.Fail: JobEvent.FAILED,
+    records.Snooze: JobEvent.SNOOZED,
+    records.Wake: JobEvent.WOKEN,
+    records.Release: JobEvent.RELEASED,
+    records.Cancel: JobEvent.CANCELLED,
+}
+
+
+class Ledger:
+    """Everything durable."""
+
+    def __init__(
+        self,
+        policy: EnginePolicy,
+        timeline: Timeline,
+        bucket: Bucket,
+        telegram: Telegram,
+        seems_guilty: Callable[[int], bool],
+    ) -> None:
+        self.rows: list[Row] = []
+        """By id, from 1 on."""
+        self.open: dict[JobId, Row] = {}
+        """Unfinished ones; and the same by what a submit means, and by what it promised."""
+        self.names: dict[Name, Row] = {}
+        self.claims: dict[tuple[str, str, str], Row] = {}
+        self.ready: dict[tuple[Name, str | None], JobId] = {}
+        """The job that made a content ready for a name."""
+        self.catalogue: dict[tuple[str, str | None, str], int] = {}
+        """(bot, content, kind) -> message."""
+        self.seen: dict[tuple[str, str], tuple[str, str, float]] = {}
+        """(bucket, key) -> (etag, content, when)."""
+        self.holds: dict[tuple[str, int], records.Hold] = {}
+        """(bot, chat) -> what is remembered of its limits."""
+        self._policy, self._timeline = policy, timeline
+        self._bucket, self._telegram, self._seems_guilty = bucket, telegram, seems_guilty
+        self._most = policy.retry.attempts
+        self._snooze_s = 1.5 * max(policy.retry.cap_s, policy.retry.late_s) + 1.0
+        self.verbs: dict[type, Callable[[Any], None]] = {
+            records.Start: self._start,
+            records.Complete: self._complete,
+            records.Join: self._join,
+            records.Fail: self._fail,
+            records.Snooze: self._snooze,
+            records.Wake: self._wake,
+            records.Release: self._release,
+            records.Cancel: self._cancel,
+            records.See: self._see,
+            records.Hold: self._hold,
+        }
+
+    def unfinish(self, row: Row) -> None:
+        """A row is new, or queued again."""
+        self.open[row.id] = self.names[row.name] = row
+        if row.claimed and row.sha256 is not None:
+            self.claims[row.name[0], row.sha256, row.name[3]] = row
+
+    def finish(self, row: Row) -> None:
+        """A row has reached a final state."""
+        del self.open[row.id]
+        del self.names[row.name]
+        if row.claimed and row.sha256 is not None:
+            self.claims.pop((row.name[0], row.sha256, row.name[3]), None)
+
+    def _move(self, record: Any) -> Row | None:
+        row: Row = self.rows[record.job - 1]
+        event = EVENT_OF[type(record)]
+        if row.forgotten and event not in TRANSITIONS[row.state]:
+            return None  # it comes late, and changes nothing
+        row.state = invariants.record_is_allowed(row, event)
+        return row
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    def _start(self, record: records.Start) -> None:
+        row = self._move(record)
+        if row is not None:
+            invariants.started_in_turn(row, record)
+            row.not_before = 0.0
+
+    def _snooze(self, record: records.Snooze) -> None:
+        row = self._move(record)
+        if row is None:
+            return
+        self._charge(row, record.code, record.attempt)
+        invariants.snooze_is_sane(row, record, self._timeline.now, self._snooze_s)
+        row.attempt, row.code, row.not_before = record.attempt, record.code, record.not_before
+        row.maybe_sent = record.maybe_sent
+
+    def _wake(self, record: records.Wake) -> None:
+        row = self._move(record)
+        if row is not None:
+            row.not_before = 0.0
+
+    def _release(self, record: records.Release) -> None:
+        row = self._move(record)
+        if row is not None:
+            row.not_before = 0.0
+            row.code = record.code or row.code
+
+    def _see(self, record: records.See) -> None:
+        if self._bucket.etags.get(record.etag) != record.sha256:
+            raise invariants.Violation("content_is_the_objects", f"{record}")
+        self.seen[record.bucket, record.key] = (record.etag, record.sha256, self._timeline.now)
+
+    def _hold(self, record: records.Hold) -> None:
+        self.holds[record.bot, record.chat_id] = record
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _cancel(self, record: records.Cancel) -> None:
+        row = self._move(record)
+        if row is not None:
+            row.not_before = 0.0
+            self.finish(row)
+
+    def _complete(self, record: records.Complete) -> None:
+        row = self._move(record)
+        what = (record.bot, record.sha256, record.kind)
+        message = self._telegram.settle(record.message_id)
+        if row is None:
+            self._telegram.doubt(what)
+            return
+        invariants.message_backs_ready(record, message)
+        invariants.catalogue_is_fresh(row, what in self.catalogue)
+        invariants.doubt_is_counted(row, record)
+        if record.size_bytes != self._bucket.sizes.get(record.sha256):
+            raise invariants.Violation("content_is_the_jobs", f"{row}: {record.size_bytes} bytes")
+        self.catalogue[what] = record.message_id
+        self._make_ready(row, record.sha256)
+
+    def _join(self, record: records.Join) -> None:
+        row = self._move(record)
+        if row is not None:
+            known = (record.bot, record.sha256, row.name[3]) in self.catalogue
+            invariants.join_is_backed(row, record, known)
+            self._make_ready(row, record.sha256)
+
+    def _make_ready(self, row: Row, content: str) -> None:
+        if row.claimed:
+            legal = content == row.sha256
+        else:
+            since = row.created - self._policy.ttl_s
+            legal = self._bucket.held(row.name[1], row.name[2], content, since)
+        invariants.content_is_the_jobs(row, content, legal)
+        self.finish(row)
+        row.sha256 = content
+        self.ready[row.name, content] = row.id
+
+    def _fail(self, record: records.Fail) -> None:
+        row = self._move(record)
+        if row is None:
+            return
+        code, attempt = record.code, record.attempt
+        self._charge(row, code, attempt)
+        told = code in FAULTS and self._is_told(row, code)
+        guilty = self._is_guilty(row) or self._seems_guilty(row.id)
+        invariants.failure_is_earned(row, code, attempt, self._most, told=told, guilty=guilty)
+        row.attempt, row.code, row.not_before = attempt, code, 0.0
+        self.finish(row)
+
+    # -- why -------------------------------------------------------------------------------------
+
+    def _charge(self, row: Row, code: str, attempt: int) -> None:
+        if attempt != row.attempt:
+            earned = self._bucket.charges(row.name[1], row.name[2])
+            earned += self._telegram.charges.get(row.id, 0) + self._telegram.outages
+            invariants.charge_is_just(row, code, attempt, self._most, earned)
+
+    def _is_told(self, row: Row, code: str) -> bool:
+        """Whether the world said so to the job."""
+        _, bucket, key, kind = row.name
+        if (bucket, key, code) in self._bucket.told or (row.id, code) in self._telegram.told:
+            return True
+        if code != "TooLarge":
+            return False
+        if row.claimed and not invariants.RULES.claims_are_ones_own:
+            return True
+        most = min(self._policy.size_max[kind], self._policy.cache_bytes)
+        sizes = [self._bucket.sizes.get(content, 0) for content in self._contents(row)]
+        return max([row.size_bytes or 0, *sizes]) > most
+
+    def _is_guilty(self, row: Row) -> bool:
+        """Whether it kills who touches it."""
+        poison = self._bucket.poison
+        return bool(poison) and any(content in poison for content in self._contents(row))
+
+    def _contents(self, row: Row) -> list[str]:
+        """All that it may ever have been about."""
+        found = self._bucket.objects.get((row.name[1], row.name[2]))
+        contents = [row.sha256] if row.sha256 else []
+        if found is not None:
+            contents += [found.content, *(content for _, content in found.past)]
+        return contents

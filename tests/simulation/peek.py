@@ -1,0 +1,76 @@
+"""Everything that looks inside the engine, in one place; all of it is O(everything).
+
+The rest of the simulation knows the engine by `turn`, `next_deadline`, `has_room_for`, `stalled`
+and `check` alone. When the engine's insides change, this file changes.
+"""
+
+from prewarmd.core.engine import Engine
+from prewarmd.core.jobs import Phase
+from tests.simulation.invariants import Violation
+
+USES_MEMORY = (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
+
+
+def check(engine: Engine, now: float) -> None:
+    """The engine's own invariants, and that memory is not wasted on those who may not send."""
+    engine.check()
+    paused_lanes_hold_nothing(engine, now)
+
+
+def paused_lanes_hold_nothing(engine: Engine, now: float) -> None:
+    """Paused lanes alone never make another lane's fetch wait for memory: when memory is short,
+    somebody who may send soon, or a download under way, has some of it."""
+    desk = engine.desk
+    if not desk.memory_short:
+        return
+    if any(flight.extent is not None for flight in engine.downloads.fetching.values()):
+        return
+    horizon = now + engine.policy.prefetch_horizon_s
+    for job_id in desk.pinned:
+        job = desk.jobs[job_id]
+        lanes = desk.bots[job.bot].lanes
+        if job.phase is not Phase.LOADED or any(lane.paused_until <= horizon for lane in lanes):
+            return
+    raise Violation(
+        "paused_lanes_hold_nothing", f"{len(desk.pinned)} jobs of paused lanes at {now}"
+    )
+
+
+def is_held(engine: Engine, job_id: int) -> bool:
+    """Whether the engine has the job."""
+    return job_id in engine.desk.jobs
+
+
+def view(engine: Engine) -> list[tuple[object, ...]]:
+    """What the engine believes of its jobs, as `Row.facts` says it."""
+    jobs = sorted(engine.desk.jobs.values(), key=lambda job: job.id)
+    return [(job.id, str(job.state), job.attempt, job.maybe_sent) for job in jobs]
+
+
+def nothing_is_left(engine: Engine) -> None:
+    """All is done: no slot, pin, memory, gate or leader is left behind."""
+    desk, cache = engine.desk, engine.desk.cache
+    held = sum(entry.extent.size_bytes for entry in cache._entries.values())
+    lanes = [lane for bot in desk.bots.values() for lane in bot.lanes]
+    left = {
+        "jobs": len(desk.jobs),
+        "fetching": len(engine.downloads.fetching),
+        "flights": len(engine.downloads._flights),
+        "sending": len(engine.uploads.sending),
+        "tasks": sum(len(child.tasks) for child in engine.children.all),
+        "reserved bytes": cache.used_bytes - held,
+        "pins": sum(entry.pins for entry in cache._entries.values()),
+        "pinned": len(desk.pinned),
+        "leaders": len(desk._leaders),
+        "joined": len(desk._joined),
+        "recalled": len(desk.recalled),
+        "recalling": desk.recalling,
+        "in flight": sum(lane.in_flight for lane in lanes),
+        "under way": sum(bot.under_way for bot in desk.bots.values()),
+        "listings": len(engine.listings),
+        "probing": sum(lane.gate.probing for lane in lanes)
+        + sum(bot.gate.probing for bot in desk.bots.values())
+        + sum(gate.probing for gate in desk.buckets.values()),
+    }
+    if found := {name: number for name, number in left.items() if number}:
+        raise Violation("nothing_is_left", f"{found}")

@@ -1,0 +1,308 @@
+"""Telegram as a world: what it answers to a send, what it delivered, and what it told us to wait.
+
+The rate limits are those of the flood model, `prewarmd.sandbox.flood`; this file is the only one
+that knows it. Around it: revoked tokens, chats that refuse or move, media it does not like, and
+answers that do not arrive.
+
+A delivered message is unsettled until the job it is for is committed as ready. Whatever makes that
+impossible (no answer, a death, a crash) is a doubt about its content, and only a doubt explains a
+second delivery of the same content to the same bot.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from prewarmd.core.extents import PAGE
+from prewarmd.core.policy import BotSpec
+from prewarmd.core.verbs import Upload
+from prewarmd.sandbox.flood import NOBODY_HEARS, Flood, Send, Ticket
+from prewarmd.sandbox.flood_policy import FloodPolicy
+from prewarmd.sandbox.flood_verdict import FLOODS, Shape
+from tests.simulation import invariants
+from tests.simulation.swarm import Swarm
+from tests.simulation.timeline import Timeline
+
+What = tuple[str, str, str]
+"""(bot, content, kind)."""
+
+REFUSALS = ("MediaRefused", "RequestRefused")
+CHAT_REFUSALS = ("ChatRefused", "ChatNotFound")
+NOT_DELIVERED = ("TelegramError", "TelegramError", "NoAnswer", "BadAnswer", "RequestRefused", "Bug")
+DOUBTFUL = ("NoAnswer", "NoAnswer", "TelegramError", "BadAnswer", "NoFileId")
+BEFORE_THE_LAST_BYTE = ("TelegramUnreachable", "UploadCut", "Bug")
+OUTAGES = ("TelegramUnreachable", "TelegramError")
+FOR_GOOD = frozenset({*REFUSALS, "NoFileId"})
+PATIENCE_S = 20.0
+"""How long a child waits for an answer."""
+SOON_S = 0.02
+PAUSE_S_MAX = 300.0
+"""No pause grows beyond this, or a world could not heal in a time that is worth simulating."""
+
+
+class Letter:
+    """An upload from its last byte to its answer."""
+
+    __slots__ = ("began", "code", "content", "is_gone", "message", "moved_to", "received",
+        "retry_after_s", "ticket", "verb", "work")  # fmt: skip
+
+    def __init__(self, verb: Upload, content: str, began: float, work: object) -> None:
+        self.verb = verb
+        self.content = content
+        self.began = began
+        self.work = work
+        """The task it belongs to; `transfers` knows what it is."""
+        self.received = 0.0
+        """When its last byte arrived; 0 when it did not."""
+        self.code = ""
+        """Of `core.faults`; "" for success."""
+        self.retry_after_s = 0.0
+        self.moved_to = 0
+        self.message = 0
+        self.ticket: Ticket | None = None
+        self.is_gone = False
+        """Nobody will hear the answer."""
+
+
+class Telegram:
+    """One Bot API server and all chats behind it."""
+
+    def __init__(
+        self, swarm: Swarm, specs: Sequence[BotSpec], timeline: Timeline, dice: Random
+    ) -> None:
+        self.swarm = swarm
+        self.flood = Flood(flood_policy(swarm))
+        self.chats = {(spec.slug, chat): kind for spec in specs for chat, kind in spec.chats}
+        self.homes = list(self.chats)
+        """Every warm-up chat as it is now: (bot, chat)."""
+        self.answered: Callable[[Letter], bool]
+        """Set by `transfers`: an answer arrives; whether anybody is there to hear it."""
+        self.delivered: dict[What, int] = {}
+        self.unsettled: dict[int, tuple[str, int, str, str]] = {}
+        """message -> (bot, chat, content, kind)."""
+        self.pauses: dict[tuple[str, int], tuple[float, float]] = {}
+        """(bot, chat) -> when we were last told to wait, and until when at the longest."""
+        self.revoked: dict[str, bool] = {}
+        self.refusing: dict[tuple[str, int], str] = {}
+        self.moved: dict[tuple[str, int], int] = {}
+        self.silence = ""
+        """The code that everything is answered with while Telegram is out."""
+        self.outages = 0
+        """How many there were; one more for each answer that came in one."""
+        self.told: set[tuple[int, str]] = set()
+        """(job, code): refusals for good."""
+        self.charges: dict[int, int] = {}
+        """job -> faults that may be charged to it."""
+        self._refused: dict[str, str] = {}
+        """content -> code."""
+        self._doubts: dict[What, int] = {}
+        self._messages = 0
+        self._violations = 0
+        self._queued: dict[Ticket, Letter] = {}
+        self._timeline, self._dice = timeline, dice
+
+    def ask_chat(self, bot: str, chat_id: int) -> tuple[str, str]:
+        """What getChat answers: the chat's kind, or "" and the code of a refusal."""
+        if self.silence or self._dice.random() < self.swarm.upload_faults:
+            return "", self.silence or "TelegramUnreachable"
+        if bot in self.revoked:
+            return "", "Unauthorized"
+        if code := self.refusing.get((bot, chat_id)):
+            return "", code
+        return self.chats.get((bot, chat_id)) or ("private" if chat_id > 0 else "channel"), ""
+
+    def like(self, content: str) -> None:
+        """Decide once for all whether a new content is one that Telegram refuses."""
+        if self.swarm.refusals and self._dice.random() < self.swarm.refusals:
+            self._refused[content] = self._dice.choice(REFUSALS)
+
+    def send_begins(self, bot: str, chat_id: int) -> None:
+        """An upload starts."""
+        pause = self.pauses.get((bot, chat_id))
+        if pause is not None:
+            invariants.pause_is_obeyed(bot, chat_id, self._timeline.now, pause[1])
+
+    # -- weather ---------------------------------------------------------------------------------
+
+    def go_out(self, code: str) -> None:
+        """From now on everything is answered with `code`; `silence` says until when."""
+        self.silence = code
+        self.outages += 1
+
+    def restart(self, duration_s: float) -> None:
+        """The Bot API server ends, and begins again."""
+        shape = self._dice.choice((Shape.SHUTDOWN, Shape.RESTART))
+        self.flood.begin_outage(self._timeline.now, duration_s, shape)
+
+    def serve_late(self) -> None:
+        """An answer arrives, which makes those look guilty that fail now and before."""
+        if self.silence:
+            self.outages += 1
+
+    def begin_flood(self, bot: str, chat_id: int | None, wait_s: float) -> None:
+        """A pause of a chat, or of a whole bot, whatever was sent before."""
+        self.flood.begin_flood(bot, chat_id, self._timeline.now, wait_s)
+
+    def migrate(self, number: int) -> None:
+        """A chat becomes a supergroup under a new id."""
+        bot, old = self.homes[number]
+        new = -1_000_000 - len(self.moved)
+        self.homes[number] = (bot, new)
+        self.chats[bot, new] = "supergroup"
+        self.moved[bot, old] = new
+
+    def paused_until(self) -> float:
+        """When the last pause that is running now is over."""
+        bots = self.flood._bots.values()
+        pauses = [bot.pause for bot in bots]
+        pauses += [chat.pause for bot in bots for chat in bot.chats.values()]
+        return max((pause.until for pause in pauses if pause is not None), default=0.0)
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def receive(self, letter: Letter) -> None:
+        """The last byte of an upload has arrived."""
+        letter.received = self._timeline.now
+        letter.code = self._refusal(letter)
+        if not letter.code and self._dice.random() < self.swarm.upload_faults:
+            letter.code = self._fault(letter.verb.job, self._dice.choice(NOT_DELIVERED))
+        if letter.code:
+            wait_s = PATIENCE_S if letter.code == "NoAnswer" else SOON_S
+            self._timeline.after(wait_s, self._answer, letter)
+            return
+        verb, now = letter.verb, self._timeline.now
+        send = Send(verb.bot, verb.chat_id, verb.size_bytes)
+        letter.ticket = ticket = self.flood.arrive(send, now, letter.began)
+        if self.flood.tally.violations > self._violations:
+            self._violations = self.flood.tally.violations
+            told_at, until = self.pauses.get((verb.bot, verb.chat_id), (0.0, 0.0))
+            if told_at <= letter.began:  # else what was told in an earlier life is not remembered
+                invariants.pause_is_obeyed(verb.bot, verb.chat_id, letter.began, until)
+        if ticket.verdict is None:
+            self._queued[ticket] = letter
+        else:
+            self._judged(letter, ticket)
+
+    def _refusal(self, letter: Letter) -> str:
+        if self.silence:
+            return self.silence
+        verb = letter.verb
+        chat = (verb.bot, verb.chat_id)
+        if verb.bot in self.revoked:
+            return "Unauthorized"
+        if chat in self.moved:
+            letter.moved_to = self.moved[chat]
+            return "ChatMigrated"
+        if chat in self.refusing:
+            return self.refusing[chat]
+        code = self._refused.get(letter.content, "")
+        if code:
+            self.told.add((verb.job, code))
+        return code
+
+    def _fault(self, job: int, code: str) -> str:
+        if code in FOR_GOOD:
+            self.told.add((job, code))
+        else:
+            self.charge(job)
+        return code
+
+    def charge(self, job: int) -> None:
+        """A fault that may be charged to a job."""
+        self.charges[job] = self.charges.get(job, 0) + 1
+
+    def _judged(self, letter: Letter, ticket: Ticket) -> None:
+        verdict = ticket.verdict
+        assert verdict is not None
+        wait_s = verdict.at - self._timeline.now + SOON_S
+        if verdict.shape is Shape.DELIVERED:
+            self._deliver(letter)
+            if letter.code == "NoAnswer":
+                wait_s = max(wait_s, PATIENCE_S)
+        elif verdict.shape is Shape.RESTART:
+            letter.code = self._fault(letter.verb.job, "TelegramError")
+        else:
+            letter.code = "TooManyRequests"
+            letter.retry_after_s = float(verdict.retry_after_s)
+        self._timeline.after(wait_s, self._answer, letter)
+
+    def _answer(self, letter: Letter) -> None:
+        """The answer arrives: what queued behind it may be judged now."""
+        heard = self.answered(letter)
+        ticket = letter.ticket
+        if ticket is None:
+            return
+        answered = heard and letter.code != "NoAnswer"
+        verdict = ticket.verdict
+        if answered and verdict is not None and verdict.shape in FLOODS:
+            chat, now = (letter.verb.bot, letter.verb.chat_id), self._timeline.now
+            until = max(now + verdict.retry_after_s, self.pauses.get(chat, (0.0, 0.0))[1])
+            self.pauses[chat] = (now, until)
+        now = self._timeline.now
+        for judged in self.flood.depart(ticket, now, None if answered else NOBODY_HEARS):
+            self._judged(self._queued.pop(judged), judged)
+
+    # -- what becomes of messages ----------------------------------------------------------------
+
+    def _deliver(self, letter: Letter) -> None:
+        verb = letter.verb
+        self._messages += 1
+        what = (verb.bot, letter.content, verb.kind)
+        times = self.delivered[what] = self.delivered.get(what, 0) + 1
+        if times > 1:
+            invariants.duplicate_is_explained(what, times, self._doubts.get(what, 0))
+        doubtful = self._dice.random() < self.swarm.doubts
+        if doubtful:
+            letter.code = self._fault(verb.job, self._dice.choice(DOUBTFUL))
+        if doubtful or letter.is_gone:
+            self.doubt(what)
+        else:
+            letter.message = self._messages
+            self.unsettled[letter.message] = (verb.bot, verb.chat_id, letter.content, verb.kind)
+
+    def settle(self, message: int) -> tuple[str, int, str, str] | None:
+        """The message that is committed as ready; None when there is none such."""
+        return self.unsettled.pop(message, None)
+
+    def doubt(self, what: What) -> None:
+        """A message of that sort may or may not be there, as far as we can know."""
+        self._doubts[what] = self._doubts.get(what, 0) + 1
+
+    def lose(self, letter: Letter) -> None:
+        """Nobody will hear the answer to this upload."""
+        letter.is_gone = True
+        self._lose(letter.message)
+
+    def _lose(self, message: int) -> None:
+        lost = self.unsettled.pop(message, None)
+        if lost is not None:
+            self.doubt((lost[0], lost[2], lost[3]))
+
+    def crash(self, holds: Mapping[tuple[str, int], float]) -> None:
+        """Nobody remembers what was answered and not committed; `holds`: the pauses that were."""
+        for message in list(self.unsettled):
+            self._lose(message)
+        moved = {} if invariants.RULES.holds_follow_migrations else self.moved
+        there = {(bot, chat) for (bot, _), chat in moved.items()}
+        self.pauses = {
+            chat: (told_at, min(until, holds[chat]))
+            for chat, (told_at, until) in self.pauses.items()
+            if chat in holds and chat not in there
+        }
+
+
+def flood_policy(swarm: Swarm) -> FloodPolicy:
+    """The truth about Telegram in this world; sizes scaled down like everything else."""
+    return FloodPolicy(
+        rate_factor=swarm.permitted,
+        private_per_s=swarm.speed,
+        group_sends=round(20 * swarm.speed),
+        group_strict=swarm.strict,
+        bot_per_s=round(30 * swarm.speed),
+        disguised_every=swarm.disguised_every,
+        pause_s_max=PAUSE_S_MAX,
+        hosted=swarm.hosted,
+        same_size_above_bytes=4 * PAGE,
+        same_size_s_per_byte=0.0,
+        same_size_s_min=0.2 / swarm.speed,
+        same_size_s_max=0.2 / swarm.speed,
+    )

@@ -1,0 +1,305 @@
+"""What children do with a verb: downloads, uploads, listings, questions.
+
+A verb's fate is drawn when it is told: how long it takes, whether the store or Telegram fails it,
+whether its child hangs over it or dies of it.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from prewarmd.core import commands, events, reports, verbs
+from tests.simulation.bucket import BODY_FAULTS, HEAD_FAULTS, Bucket, Object
+from tests.simulation.children import Child, Children, Work
+from tests.simulation.invariants import Violation
+from tests.simulation.memory import Memory
+from tests.simulation.swarm import Swarm
+from tests.simulation.telegram import BEFORE_THE_LAST_BYTE, Letter, Telegram
+from tests.simulation.timeline import Timeline
+
+SLOW_FACTOR = 100.0
+
+
+class UnknownVerbError(Exception):
+    """The engine says something that this world was not taught."""
+
+
+class Transfers:
+    """Every task of every child, from its verb to its report."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        timeline: Timeline,
+        put: Callable[[events.Event], None],
+        memory: Memory,
+        children: Children,
+        bucket: Bucket,
+        telegram: Telegram,
+        dice: Random,
+    ) -> None:
+        self.swarm = swarm
+        self._timeline, self._put, self._memory = timeline, put, memory
+        self._children, self._bucket, self._telegram = children, bucket, telegram
+        self._dice, self._random = dice, dice.random
+        telegram.answered = self._answered
+        children.lose = telegram.lose
+        self._begin: dict[type, Callable[[Child, Any], None]] = {
+            verbs.Fetch: self._fetch,
+            verbs.Into: self._into,
+            verbs.Drop: self._drop,
+            verbs.Upload: self._upload,
+            verbs.List: self._list,
+            verbs.Head: self._head,
+            verbs.AskChat: self._ask_chat,
+        }
+
+    def tell(self, command: commands.Tell) -> None:
+        """A verb is sent to a child."""
+        verb = command.verb
+        begin = self._begin.get(type(verb))
+        if begin is None:
+            raise UnknownVerbError(
+                f"transfers.py was not taught {type(verb).__name__}: add it to Transfers._begin"
+            )
+        child = self._children.living[command.index]
+        if child is None or not child.is_up:
+            if command.index in self._children.gone:
+                self._children.miss(verb)
+                return
+            raise Violation("only_who_is_up_is_told", f"child {command.index}: {verb}")
+        begin(child, verb)
+
+    def _meet_fate(self, work: Work, took_s: float, content: str) -> float:
+        """What else befalls a transfer that would take `took_s`; how long it takes."""
+        swarm, random = self.swarm, self._random
+        if content in self._bucket.poison:
+            self._timeline.after(took_s * random() * 0.99, self._poisoned, work)
+        elif random() < swarm.deaths:
+            self._timeline.after(took_s * random() * 1.2, self._children.die_of_itself, work.child)
+        elif random() < swarm.hangs:
+            self._timeline.after(took_s * random(), self._children.hang, work.child)
+        return took_s * SLOW_FACTOR if random() < swarm.slow else took_s
+
+    def _poisoned(self, work: Work) -> None:
+        if work.is_alive:
+            self._children.die_of(work)
+
+    # -- downloads -------------------------------------------------------------------------------
+
+    def _fetch(self, child: Child, verb: verbs.Fetch) -> None:
+        if verb.offset >= 0 and self._random() < self.swarm.no_memory:
+            self._children.skip(verb.task)
+            self._put(events.MemoryRefused(verb.task, "the system has none", False))
+            return
+        key = (verb.sha256,) if verb.sha256 else (verb.bucket, verb.key)
+        work = self._children.take(child, verb, key)
+        if not work.is_alive or child.is_hung:
+            return
+        bucket = self._bucket
+        took_s = self.swarm.get_s * (0.5 + self._random())
+        found = bucket.objects.get((verb.bucket, verb.key))
+        work.code = self._head_fault(verb, found)
+        if work.code:
+            self._timeline.after(took_s, self._fetch_fails, work)
+            return
+        assert found is not None
+        if verb.etag and verb.etag == found.etag:
+            self._timeline.after(took_s, self._unchanged, work)
+            return
+        work.content, work.size_bytes, work.etag = found.content, found.size_bytes, found.etag
+        took_s = self._meet_fate(work, took_s, found.content)
+        if verb.offset >= 0 and verb.size_bytes == found.size_bytes:
+            self._land(work, verb.offset, took_s)
+        else:
+            self._timeline.after(took_s * 0.5, self._opened, work)
+
+    def _head_fault(self, verb: verbs.Fetch, found: Object | None) -> str:
+        bucket = self._bucket
+        if bucket.outages and verb.bucket in bucket.outages:
+            return bucket.outages[verb.bucket]
+        if self._random() < self.swarm.fetch_faults:
+            bucket.charge(verb.bucket, verb.key)
+            return self._dice.choice(HEAD_FAULTS)
+        code = "NoSuchKey" if found is None else "" if found.size_bytes else "EmptyObject"
+        if code:
+            bucket.told.add((verb.bucket, verb.key, code))
+        return code
+
+    def _opened(self, work: Work) -> None:
+        if work.may_speak and work.span is None:
+            opened = reports.Opened(work.verb.task, work.size_bytes, work.etag)
+            self._put(events.ChildReported(work.child.index, work.child.generation, opened))
+
+    def _into(self, child: Child, verb: verbs.Into) -> None:
+        if self._random() < self.swarm.no_memory:
+            self._put(events.MemoryRefused(verb.task, "the system has none", True))
+            return
+        work = child.works.get(verb.task)
+        if work is None or work.size_bytes != verb.size_bytes or work.span is not None:
+            raise Violation("into_fits", f"{verb}")
+        if work.is_alive and not child.is_hung:
+            self._land(work, verb.offset, self.swarm.get_s * 0.5)
+
+    def _land(self, work: Work, offset: int, took_s: float) -> None:
+        """The body goes into its extent."""
+        work.span = self._memory.write(offset, work.size_bytes)
+        if self._random() < self.swarm.fetch_faults:
+            self._bucket.charge(work.verb.bucket, work.verb.key)
+            work.code = self._dice.choice(BODY_FAULTS)
+            self._timeline.after(took_s * self._random(), self._fetch_fails, work)
+        else:
+            self._timeline.after(took_s, self._fetched, work)
+
+    def _fetched(self, work: Work) -> None:
+        if not work.may_speak:
+            return
+        verb, span = work.verb, work.span
+        if verb.sha256 and verb.sha256 != work.content:
+            self._bucket.told.add((verb.bucket, verb.key, "Sha256Mismatch"))
+            self._children.say(work, reports.FetchFailed(verb.task, "Sha256Mismatch", ""))
+            return
+        assert span is not None
+        if verb.bucket in self._bucket.outages:
+            self._bucket.serve_late(verb.bucket)
+        work.span = None
+        self._memory.written(span, work.content)
+        self._children.say(
+            work, reports.Fetched(verb.task, work.size_bytes, work.content, work.etag)
+        )
+
+    def _fetch_fails(self, work: Work) -> None:
+        if work.may_speak:
+            self._children.say(
+                work, reports.FetchFailed(work.verb.task, work.code, "as the world wants")
+            )
+
+    def _unchanged(self, work: Work) -> None:
+        if work.may_speak:
+            if work.verb.bucket in self._bucket.outages:
+                self._bucket.serve_late(work.verb.bucket)
+            self._children.say(work, reports.Unchanged(work.verb.task))
+
+    def _drop(self, child: Child, verb: verbs.Drop) -> None:
+        work = child.works.get(verb.task)
+        if child.is_dead:
+            self._children.miss(verb)
+        elif work is not None:
+            self._children.drop(work)
+            self._timeline.after(0.001, self._dropped, work)
+
+    def _dropped(self, work: Work) -> None:
+        if work.may_speak:
+            self._children.say(work, reports.FetchFailed(work.verb.task, "Stopped", ""))
+
+    # -- uploads ---------------------------------------------------------------------------------
+
+    def _upload(self, child: Child, verb: verbs.Upload) -> None:
+        self._telegram.send_begins(verb.bot, verb.chat_id)
+        span, content = self._memory.read(verb.offset, verb.size_bytes)
+        try:
+            if verb.size_bytes != self._bucket.sizes[content]:
+                raise Violation("memory_holds_the_object", f"{verb} sends {content}")
+            work = self._children.take(child, verb, (verb.bot, content, verb.kind))
+        except Violation:
+            self._memory.let_go(span)
+            raise
+        if not work.is_alive:
+            self._memory.let_go(span)
+            return
+        work.span, work.reads, work.content = span, True, content
+        if child.is_hung:
+            return
+        took_s = self.swarm.send_s * (0.5 + self._random())
+        took_s = self._meet_fate(work, took_s, content)
+        work.letter = Letter(verb, content, self._timeline.now, work)
+        if self._random() < self.swarm.upload_faults:
+            work.letter.code = self._dice.choice(BEFORE_THE_LAST_BYTE)
+            self._telegram.charge(verb.job)
+            self._timeline.after(took_s * self._random(), self._cut, work)
+        else:
+            self._timeline.after(took_s * 0.8, self._hand_over, work)
+
+    def _cut(self, work: Work) -> None:
+        if work.letter is not None:
+            self._answered(work.letter)
+
+    def _hand_over(self, work: Work) -> None:
+        if work.may_speak and work.letter is not None:
+            work.is_sent = True
+            self._telegram.receive(work.letter)
+
+    def _answered(self, letter: Letter) -> bool:
+        """Telegram's answer arrives; whether somebody is there to hear it."""
+        work = letter.work
+        assert isinstance(work, Work)
+        if not work.may_speak:
+            return False
+        task = letter.verb.task
+        answer_s = self._timeline.now - letter.received if letter.received else 0.0
+        if not letter.code:
+            self._telegram.serve_late()
+            name = f"F{letter.message}"
+            self._children.say(work, reports.Uploaded(
+                task, name, name, letter.verb.kind, letter.message, answer_s
+            ))  # fmt: skip
+        else:
+            self._children.say(work, reports.UploadFailed(
+                task, letter.code, "as the world wants", letter.retry_after_s, letter.moved_to,
+                answer_s,
+            ))  # fmt: skip
+        return True
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def _list(self, child: Child, verb: verbs.List) -> None:
+        work = self._children.take(child, verb)
+        if not child.is_hung:
+            self._timeline.after(self.swarm.get_s, self._listed, work)
+
+    def _listed(self, work: Work) -> None:
+        if not work.may_speak:
+            return
+        verb, bucket = work.verb, self._bucket
+        code = bucket.outages.get(verb.bucket, "")
+        if not code and self._random() < self.swarm.fetch_faults:
+            code = self._dice.choice(HEAD_FAULTS)
+        if code:
+            self._children.say(work, reports.ListFailed(verb.task, code, ""))
+        else:
+            page, after = bucket.page(verb.bucket, verb.prefix, verb.after)
+            self._children.say(work, reports.Listed(verb.task, page, after))
+
+    def _head(self, child: Child, verb: verbs.Head) -> None:
+        work = self._children.take(child, verb)
+        if not child.is_hung:
+            self._timeline.after(self.swarm.get_s, self._headed, work)
+
+    def _headed(self, work: Work) -> None:
+        if not work.may_speak:
+            return
+        verb, bucket = work.verb, self._bucket
+        code = bucket.outages.get(verb.bucket, "")
+        if not code and self._random() < self.swarm.fetch_faults:
+            code = self._dice.choice(HEAD_FAULTS)
+        if code:
+            self._children.say(work, reports.HeadFailed(verb.task, code, ""))
+            return
+        found = (bucket.objects.get((verb.bucket, key)) for key in verb.keys)
+        sizes = [-1 if one is None else one.size_bytes for one in found]
+        self._children.say(work, reports.Headed(verb.task, sizes))
+
+    def _ask_chat(self, child: Child, verb: verbs.AskChat) -> None:
+        work = self._children.take(child, verb)
+        if not child.is_hung:
+            self._timeline.after(0.02, self._chat_told, work)
+
+    def _chat_told(self, work: Work) -> None:
+        if not work.may_speak:
+            return
+        verb = work.verb
+        kind, code = self._telegram.ask_chat(verb.bot, verb.chat_id)
+        if code:
+            self._children.say(work, reports.ChatUnknown(verb.task, code, ""))
+        else:
+            self._children.say(work, reports.ChatKnown(verb.task, kind))
