@@ -99,6 +99,8 @@ class Children:
         self._shaken: dict[object, bool] = {}
         """Jobs and keys that were in hand when a child died, in this life of the engine."""
         self._task = 0
+        self._life = 0
+        """Of the engine."""
 
     # -- lives -----------------------------------------------------------------------------------
 
@@ -211,10 +213,12 @@ class Children:
             work = next(iter(child.works.values()))
             late = reports.FetchFailed(work.verb.task, "Stopped", "from an earlier life")
             stale = events.ChildReported(child.index, child.generation, late)
-            self._timeline.after(2.0 * self._random(), self._say_late, stale)
+            self._timeline.after(2.0 * self._random(), self._say_late, (self._life, stale))
 
-    def _say_late(self, stale: events.ChildReported) -> None:
-        self._put(stale)
+    def _say_late(self, what: tuple[int, events.ChildReported]) -> None:
+        life, stale = what
+        if life == self._life:
+            self._put(stale)
 
     def forgive(self, job: int) -> None:
         """A person wants the job tried once more: what it did is forgotten."""
@@ -228,6 +232,7 @@ class Children:
             if child is not None:
                 self.die((child, "its pipe was closed"))
         self.living = [None] * len(self.living)
+        self._life += 1
         self._shaken.clear()
         self.crashed_alone.clear()
         self.killed_alone.clear()

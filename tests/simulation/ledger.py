@@ -164,6 +164,8 @@ class Ledger:
             legal = content == row.sha256
         else:
             since = row.created - self._policy.ttl_s
+            if not invariants.RULES.gets_are_recent:
+                since -= invariants.GET_S_MAX
             legal = self._bucket.held(row.name[1], row.name[2], content, since)
         invariants.content_is_the_jobs(row, content, legal)
         self.finish(row)

@@ -2,8 +2,7 @@
 
 First the steps are halved; then settings go back to those of the calm world, many at once and then
 one by one; what still fails is kept. Each model of the world has dice of its own, so switching one
-trouble off disturbs the others as little as can be; where it does disturb them, a few seeds beside
-the first are tried.
+trouble off disturbs the others as little as can be.
 """
 
 from dataclasses import dataclass, fields

@@ -276,7 +276,9 @@ class World:
             return
         self._idle_turns += 1
         if self._idle_turns >= invariants.TICKS_WINDOW:
-            invariants.ticks_are_rare(self._idle_turns, now - self._idle_since)
+            seconds, swarm = now - self._idle_since, self.swarm
+            sends_per_s = swarm.speed * swarm.bots * swarm.chats
+            invariants.ticks_are_rare(self._idle_turns, seconds, sends_per_s)
             self._idle_turns, self._idle_since = 0, now
 
     # -- what is performed -----------------------------------------------------------------------
