@@ -1,7 +1,9 @@
 """Seeded worlds that drive the real engine: `python -m tests.simulation --seeds 100`.
 
-`world` is the shell's loop around one engine; `timeline`, `store`, `children`, `memory`, `bucket`,
-`telegram`, `clients` and `weather` are what is outside of it; `swarm` is what a seed draws; `life`
-is a seed from birth to comparison; `invariants` is what must hold; `peek` is all that looks inside
-the engine. `campaign` runs many seeds, `shrink` makes a failing one small, `regressions` keeps it.
+`world` is the shell's loop around one engine, `life` a seed from birth to its end, `swarm` what a
+seed draws. Outside of the engine are `timeline`, `store` with its `ledger` and `rows`, `children`
+with their `transfers` and `memory`, `bucket`, `telegram`, `clients`, and the `weather` over it all.
+`invariants` is what must hold; `peek` is all that looks inside the engine. `campaign` lives many
+seeds, `shrink` makes a failing one small, `regressions` keeps it; `broken` and `mutants` are
+engines with bugs, to see that somebody is looking.
 """

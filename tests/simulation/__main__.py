@@ -9,12 +9,14 @@ from prewarmd.core.engine import Engine
 from tests.simulation import campaign
 from tests.simulation.life import STEPS, Life, Outcome
 from tests.simulation.shrink import Shrinking
+from tests.simulation.swarm import Swarm
 
 
 def main() -> int:
     """The exit code: 1 when an invariant broke."""
     options = _parser().parse_args()
-    plan = campaign.Plan(options.steps, json.loads(options.changes), tuple(options.rule))
+    changes = (Swarm.calm_fields() if options.calm else {}) | json.loads(options.changes)
+    plan = campaign.Plan(options.steps, changes, tuple(options.rule))
     plan.apply()
     totals = campaign.run(
         range(options.first, options.first + options.seeds), plan,
@@ -45,9 +47,11 @@ def _tell(outcome: Outcome, *, shrink_s: float) -> None:
 
 
 def _again(outcome: Outcome) -> str:
-    changes = f" --with '{json.dumps(outcome.changes)}'" if outcome.changes else ""
     where = f"--first {outcome.seed} --steps {outcome.asked}"
-    return f"python -m tests.simulation --seeds 1 {where}{changes}"
+    if outcome.changes:
+        unusual = Swarm.draw(outcome.seed).but(outcome.changes).unusual()
+        where += f" --calm --with '{json.dumps(unusual)}'"
+    return f"python -m tests.simulation --seeds 1 {where}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--failures", type=int, default=5, help="stop after so many failing seeds")
     parser.add_argument("--shrink", type=float, default=30.0, help="seconds for each failure")
+    parser.add_argument("--calm", action="store_true", help="in the calm world, not in the seed's")
     parser.add_argument("--with", dest="changes", default="{}", help="fields of the swarm, as JSON")
     parser.add_argument("--rule", action="append", default=[], help="a rule that is off by default")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")

@@ -184,11 +184,6 @@ class Children:
         if child.is_dead:
             return
         child.is_dead = True
-        killed = "SIGKILL" in reason
-        if len(child.works) == 1:
-            alone = self.killed_alone if killed else self.crashed_alone
-            job = getattr(next(iter(child.works.values())).verb, "job", 0)
-            alone[job] = alone.get(job, 0) + 1
         sent = []
         for task, work in child.works.items():
             work.is_alive = False
@@ -199,6 +194,7 @@ class Children:
                 self._shaken[work.key] = self._shaken[work.verb.job] = True
             if work.letter is not None:
                 self.lose(work.letter)
+        killed = "SIGKILL" in reason
         exited = events.ChildExited(child.index, child.generation, reason, frozenset(sent), killed)
         self._timeline.after(EXIT_S * self._random(), self._exited, (child, exited))
 
@@ -208,17 +204,28 @@ class Children:
             return  # the supervisor died meanwhile
         self.living[child.index] = None
         self.gone.append(child.index)
+        if len(child.works) == 1:
+            alone = self.killed_alone if exited.killed else self.crashed_alone
+            job = getattr(next(iter(child.works.values())).verb, "job", 0)
+            alone[job] = alone.get(job, 0) + 1
         self._put(exited)
         if child.works and self._random() < self.swarm.stale_reports:
-            work = next(iter(child.works.values()))
-            late = reports.FetchFailed(work.verb.task, "Stopped", "from an earlier life")
-            stale = events.ChildReported(child.index, child.generation, late)
-            self._timeline.after(2.0 * self._random(), self._say_late, (self._life, stale))
+            self._timeline.after(2.0 * self._random(), self._say_late, (self._life, child))
 
-    def _say_late(self, what: tuple[int, events.ChildReported]) -> None:
-        life, stale = what
-        if life == self._life:
-            self._put(stale)
+    def _say_late(self, whom: tuple[int, Child]) -> None:
+        """Something from an earlier life, which concerns nobody any more."""
+        life, child = whom
+        if life != self._life:
+            return
+        index, generation = child.index, child.generation
+        task = next(iter(child.works))
+        late = reports.FetchFailed(task, "Stopped", "from an earlier life")
+        self._put(events.ChildReported(index, generation, late))
+        after = self.living[index]
+        if after is not None and after.generation > generation:
+            self._put(events.ChildBeat(index, generation))
+            self._put(events.ChildGreeted(index, generation, 1000 + generation))
+            self._put(events.ChildExited(index, generation, "once more", frozenset()))
 
     def forgive(self, job: int) -> None:
         """A person wants the job tried once more: what it did is forgotten."""
@@ -255,8 +262,9 @@ class Children:
         elif len(works) >= slots:
             raise Violation("slot_is_free", f"child {child.index}: {len(works)} of {slots}")
         work = Work(child, verb, key)
-        if child.is_dead:  # lost with it
+        if child.is_dead:  # lost with it, but in its hand as far as the engine knows
             work.is_alive = False
+            works[task] = work
             if key is not None:
                 self._shaken[key] = self._shaken[verb.job] = True
             return work

@@ -5,7 +5,7 @@ one by one; what still fails is kept. Each model of the world has dice of its ow
 trouble off disturbs the others as little as can be.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.simulation.life import Life, Outcome
 from tests.simulation.swarm import Swarm
 from tests.simulation.world import Make
 
-CALM = {field.name: field.default for field in fields(Swarm)}
+CALM = Swarm.calm_fields()
 
 
 @dataclass

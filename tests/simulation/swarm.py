@@ -136,9 +136,14 @@ class Swarm:
             raise KeyError(f"a swarm has no {', '.join(strange)}")
         return replace(self, **changes)
 
+    @classmethod
+    def calm_fields(cls) -> dict[str, Any]:
+        """Every field as in the calm world: laid over a seed's own, only its dice are left."""
+        return {field.name: field.default for field in fields(cls)}
+
     def unusual(self) -> dict[str, Any]:
         """The fields that differ from the calm world."""
-        calm = {field.name: field.default for field in fields(self)}
+        calm = self.calm_fields()
         return {name: value for name, value in asdict(self).items() if value != calm[name]}
 
     @property
@@ -209,8 +214,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "horizon_s": (0.0, 2.0, 10.0),
     "starve_after_s": (5.0, 60.0, 600.0),
     "size_probe": (True, True, False),
-    "download_bytes_per_s": (0.0, 0.0, 0.0, 300_000.0),
-    "upload_bytes_per_s": (0.0, 0.0, 0.0, 300_000.0),
+    "download_bytes_per_s": (0.0, 0.0, 0.0, 0.0, 300_000.0),
+    "upload_bytes_per_s": (0.0, 0.0, 0.0, 0.0, 300_000.0),
     "attempts": (2, 4, 8),
     "retry_cap_s": (5.0, 60.0),
     "bots": (1, 2, 3, 5, 12),
@@ -226,7 +231,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "commit_s": (0.0, 0.001, 0.01, 0.3),
     "get_s": (0.001, 0.05, 0.5),
     "send_s": (0.005, 0.1, 1.0),
-    "turn_s": (0.0, 0.02, 0.1, 0.3),
+    "turn_s": (0.0, 0.05, 0.1, 0.3, 0.3),
     "boot_s": (0.01, 1.0),
     "beat_s": (3.0, 10.0),
     "backlog": (10, 60, 60, 250),

@@ -35,7 +35,7 @@ def test_what_must_hold_holds(seed: int) -> None:
 def test_what_was_mended_stays_mended() -> None:
     """A bug that was found once, with much luck, would come back unseen."""
     for regression in REGRESSIONS:
-        outcome = Life(regression.seed, regression.changes, steps=regression.steps).live()
+        outcome = Life(regression.seed, regression.fields, steps=regression.steps).live()
         assert outcome.violation == "", f"{regression.showed}: {outcome.detail}"
 
 
