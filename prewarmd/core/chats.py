@@ -47,7 +47,7 @@ class Chats:
         lane.gate.accept()
         lane.repace(self._desk.policy.limits.pace(kind))
         bot.stir(lane, now)
-        self._desk.touch(bot)
+        self._desk.roster.touch(bot)
 
     def unknown(self, task: int, code: str, detail: str, now: float) -> None:
         """Its kind stays unknown, so its pace the slower one; a refusal closes it."""

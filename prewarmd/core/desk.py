@@ -2,81 +2,60 @@
 
 A job is in one phase at a time: queued (in its bot's backlog for its bucket), sleeping until its
 time, or under way (fetching, recalling, joined, loaded, uploading). The desk moves it between
-phases, writes the record that goes with each move, and keeps the two rotations that say whose turn
-is next: `to_load` over backlogs, `to_send` over bots, each at the level of its best job. Backlogs
-of bots that could send at once go before those that would only be fetched ahead.
-
-Leading and following: the first job that knows its (bot, content, kind) leads; who comes later with
-the same joins it and shares the outcome.
+phases and writes the record that goes with each move. Whose turn it is, the `roster` says; which
+buckets answer, `buckets`; who shares whose outcome, `leaders`.
 
 A job is a suspect once a child died with it in hand. It then waits on a pile of its own for a child
 that has nothing else to do: so a poisonous job takes nobody with it, and an innocent one is
 cleared.
 
 Invariants, kept by `check`: a pile holds a job exactly when its phase says so; pins equal users.
-Costs: O(1) a move, O(log n) in the number of sleeping jobs and of bots that take turns.
+Costs: O(1) a move, O(log n) in the number of sleeping jobs.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from prewarmd.core import records
 from prewarmd.core.backoff import Rate
-from prewarmd.core.bots import Backlog, Bot
+from prewarmd.core.blame import End, is_charged, is_convicted
+from prewarmd.core.bots import Bot
+from prewarmd.core.buckets import Buckets
 from prewarmd.core.cache import CacheIndex
 from prewarmd.core.commands import Command
 from prewarmd.core.extents import PAGE, Extent
-from prewarmd.core.faults import FAULTS, Charge, Remedy
+from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.gate import Gate
-from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Kind, Phase
-from prewarmd.core.lanes import Lane
+from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
+from prewarmd.core.leaders import Leaders
 from prewarmd.core.meter import Meter
 from prewarmd.core.policy import BotSpec, EnginePolicy
-from prewarmd.core.ready_queue import FOREVER, STARVED, ReadyQueue
-from prewarmd.core.rotation import Turns
-from prewarmd.core.spread import Spread
+from prewarmd.core.ready_queue import STARVED, ReadyQueue
+from prewarmd.core.roster import Roster
 
 UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
 """What fetching ahead is bounded by: taken from the backlog, not yet uploading."""
-DUE = STARVED + 1
-"""Added to the level of a backlog whose bot could send at once."""
-DEATHS_MAX, KILLS_MAX = 3, 10
-"""Children that a job may take with it; and that may be killed while they have it alone in hand,
-which is weaker evidence: whoever sends a SIGKILL has his own reasons."""
 GOLDEN = 0.618033988749895
 """Steps of it spread evenly over [0, 1): one jitter becomes as many as a turn needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a task ended with its child: was its last byte `sent`, was it `alone` in that child's
-    hand, and was the child `killed` from outside."""
-
-    sent: bool
-    alone: bool
-    killed: bool
-
-
 class Desk:
-    """Jobs, bots, bucket gates and the cache's pins. `out` collects a turn's commands."""
+    """Jobs, and the cache's pins. `out` collects a turn's commands."""
 
     def __init__(self, policy: EnginePolicy, bots: Sequence[BotSpec]) -> None:
         self.policy = policy
         self.jobs: dict[JobId, Job] = {}
-        self.to_load: Turns[Backlog] = Turns()
-        self.to_send: Turns[Bot] = Turns()
-        self.bots = {spec.slug: self._bot(spec) for spec in bots}
-        self.buckets: dict[str, Gate] = {}
+        self.roster = Roster(policy, bots)
+        self.bots = self.roster.bots
+        self.buckets = Buckets(self.roster)
+        self.leaders = Leaders()
         self.cache = CacheIndex(policy.cache_bytes // PAGE * PAGE, policy.cache_items, policy.ttl_s)
         self.pinned: dict[JobId, str] = {}
         self.memory_short = False
         """A job that could be sent at once found no memory, and none was given back since."""
         self.ahead_short = False
         """One that would only have been fetched ahead found none."""
-        self.ahead: dict[Bot, None] = {}
-        """Bots with bytes here that cannot send yet."""
         self.bytes_under_way = 0
         """Of jobs in a phase of UNDER_WAY, as far as their sizes are known."""
         self.recalling = 0
@@ -92,107 +71,30 @@ class Desk:
         self.out: list[Command] = []
         self.jitter = 0.0
         self._task = 0
-        self._turn = 0
-        self._number = 0
-        self._touched: dict[Bot, None] = {}
-        self._aside: dict[str, dict[Backlog, None]] = {}
-        self._leaders: dict[tuple[str, str, Kind], Job] = {}
-        self._joined: dict[JobId, list[Job]] = {}
         self._young: deque[JobId] = deque()
         self._sleeping: list[tuple[float, JobId]] = []
-        self._parked: list[tuple[float, int, Bot]] = []
-
-    def _bot(self, spec: BotSpec) -> Bot:
-        limits = self.policy.limits
-        lanes = [
-            Lane(spec.slug, chat, kind, limits.pace(kind), in_flight_max=limits.in_flight_max)
-            for chat, kind in spec.chats
-        ]
-        return Bot(
-            spec.slug, lanes, limits.bot_pace(), self.policy.prefetch_horizon_s,
-            self.policy.starve_after_s, limits.bot_in_flight_max,
-            Spread(guarded=limits.paced and limits.guarded),
-            self.to_load.alternation, self.to_send.alternation,
-        )  # fmt: skip
 
     def next_task(self) -> int:
         """A number that no task had before."""
         self._task += 1
         return self._task
 
-    def next_turn(self) -> int:
-        """A number that rises with every turn that a bot has."""
-        self._turn += 1
-        return self._turn
-
     def next_jitter(self) -> float:
         """In [0, 1)."""
         self.jitter = (self.jitter + GOLDEN) % 1.0
         return self.jitter
 
-    # -- whose turn it is ------------------------------------------------------------------------
-
-    def touch(self, bot: Bot) -> None:
-        """Something of `bot` changed: look at it again before anything starts."""
-        self._touched[bot] = None
-
-    def settle(self, now: float) -> None:
-        """Look at every bot that was touched."""
-        while self._touched:
-            touched, self._touched = self._touched, {}
-            for bot in touched:
-                self.place(bot, now)
-
-    def place(self, bot: Bot, now: float) -> None:
-        """Let `bot` take its turns: it has work, or may do it now."""
-        due = 0
-        if bot.backlogs:
-            if bot.is_due(now):
-                due = DUE
-            elif (at := bot.next_lane(now)[1]) > now:
-                self.park(bot, at)
-        for backlog in bot.backlogs.values():
-            if not backlog:
-                self.to_load.remove(backlog)
-                continue
-            self.to_load.place(backlog, backlog.level + due, bot.load_turn)
-            at = backlog.starves_at()
-            if at <= now:
-                self.to_load.starve(backlog, STARVED + due, at)
-                continue
-            self.to_load.content(backlog)
-            self.park(bot, at)
-        self.ahead.pop(bot, None)
-        if bot.loaded:
-            self.to_send.place(bot, bot.loaded.level, bot.send_turn)
-            if (at := bot.loaded.starves_at()) <= now:
-                self.to_send.starve(bot, STARVED, at)
-            else:
-                self.to_send.content(bot)
-                self.park(bot, at)
-        else:
-            self.to_send.remove(bot)
-
-    def park(self, bot: Bot, until: float) -> None:
-        """Look at `bot` again at `until`; with FOREVER an event will place it."""
-        if until < bot.alarm:
-            bot.alarm = until
-            self._number += 1
-            heappush(self._parked, (until, self._number, bot))
+    # -- time ------------------------------------------------------------------------------------
 
     def let_time_pass(self, now: float) -> None:
-        """Wake, age and place what is due."""
+        """Wake and age what is due."""
         self._let_age(now)
         while self._sleeping and self._sleeping[0][0] <= now:
             at, job_id = heappop(self._sleeping)
             job = self.jobs.get(job_id)
             if job is not None and job.phase is Phase.SLEEPING and job.not_before == at:
                 self.wake(job, now)
-        while self._parked and self._parked[0][0] <= now:
-            at, _, bot = heappop(self._parked)
-            if bot.alarm == at:
-                bot.alarm = FOREVER
-                self.touch(bot)
+        self.roster.let_time_pass(now)
         if self.cache.expire(now):
             self.memory_freed()
 
@@ -213,14 +115,14 @@ class Desk:
         pile = job.queue
         if pile is not None and job.level != STARVED:
             pile.move(job, self.policy.score.level(job, now))
-            self.touch(self.bots[job.bot])
+            self.roster.touch(self.bots[job.bot])
 
     def next_deadline(self, now: float) -> float:
         """When something of it is due although nothing happens. Ageing needs no turn: it lets
         nobody start who could not."""
-        deadline = min(
-            (heap[0][0] for heap in (self._sleeping, self._parked) if heap), default=FOREVER
-        )
+        deadline = self.roster.next_deadline()
+        if self._sleeping:
+            deadline = min(deadline, self._sleeping[0][0])
         for meter in (self.downloading, self.uploading):
             if meter.paid_at > now:
                 deadline = min(deadline, meter.paid_at)
@@ -272,7 +174,7 @@ class Desk:
         bot = self.bots[job.bot]
         pile = self.suspects if job.suspect else bot.backlog(job.bucket)
         pile.push(job, self.policy.score.level(job, now), now, front=front)
-        self.touch(bot)
+        self.roster.touch(bot)
 
     def _sleep(self, job: Job) -> None:
         self.enter(job, Phase.SLEEPING)
@@ -293,7 +195,7 @@ class Desk:
         pile = self.suspects_loaded if job.suspect else bot.loaded
         pile.push(job, level, now)
         self.memory_short = False  # there is one more that may have to go
-        self.touch(bot)
+        self.roster.touch(bot)
 
     def unpile(self, job: Job) -> None:
         """It lies on no pile any more."""
@@ -352,7 +254,7 @@ class Desk:
         self.unpile(job)
         self.enter(job, Phase.QUEUED)
         del self.jobs[job.id]
-        self.touch(self.bots[job.bot])
+        self.roster.touch(self.bots[job.bot])
 
     # -- when something goes wrong ---------------------------------------------------------------
 
@@ -363,10 +265,10 @@ class Desk:
             case Remedy.GIVE_UP:
                 self.fail(job, code, detail, now)
             case Remedy.RETRY:
-                self._retry(job, code, detail, now, charged=self._is_charged(job, code, upstream))
+                self._retry(job, code, detail, now, charged=is_charged(job, fault, upstream))
             case Remedy.RETRY_LATE:
                 job.maybe_sent = True
-                charged = self._is_charged(job, code, upstream)
+                charged = is_charged(job, fault, upstream)
                 self._retry(job, code, detail, now, charged=charged, late=True)
             case (
                 Remedy.RELEASE
@@ -376,13 +278,6 @@ class Desk:
                 | Remedy.CLOSE_BUCKET
             ):
                 self.release(job, now, code, detail)
-
-    def _is_charged(self, job: Job, code: str, upstream: Gate) -> bool:
-        """Whether the fault burns an attempt; notes what the next one will be judged by."""
-        charge = FAULTS[code].charge
-        others = 0 <= job.served_then < upstream.served
-        job.served_then = upstream.served
-        return charge is Charge.ALWAYS or (charge is Charge.EVIDENCE and others)
 
     def _retry(
         self, job: Job, code: str, detail: str, now: float, *, charged: bool, late: bool = False
@@ -398,15 +293,9 @@ class Desk:
         self._snooze(job, delay(job.failures, jitter), code, detail, now)
 
     def orphaned(self, job: Job, reason: str, now: float, end: End) -> None:
-        """Its child died. Who was alone with it is the cause, or was unlucky; who was there with
-        others is a suspect, and will be alone next time."""
-        job.suspect = True
+        """Its child died."""
         job.maybe_sent |= end.sent
-        if end.killed:
-            job.kills += end.alone
-        else:
-            job.deaths = job.deaths + 1 if end.alone else max(1, job.deaths)
-        if job.deaths >= DEATHS_MAX or job.kills >= KILLS_MAX:
+        if is_convicted(job, end):
             self.fail(job, "Poison", reason, now)
         elif end.sent:
             delay_s = self.policy.retry.late_delay_s(1, self.next_jitter())
@@ -420,19 +309,12 @@ class Desk:
     # -- leading and following -------------------------------------------------------------------
 
     def follow(self, job: Job) -> bool:
-        """Join whoever is ahead with the same content for the same bot; else lead."""
-        assert job.sha256 is not None
-        leader = self._leaders.setdefault((job.bot, job.sha256, job.kind), job)
-        if leader is job:
+        """Join whoever is ahead with the same content for the same bot; False: it leads itself."""
+        if self.leaders.lead(job):
             return False
         self.start(job)
         self.enter(job, Phase.JOINED)
-        self._joined.setdefault(leader.id, []).append(job)
         return True
-
-    def take_followers(self, job: Job) -> list[Job]:
-        """Who followed it, theirs to be decided now."""
-        return self._joined.pop(job.id, [])
 
     def set_down(self, job: Job, now: float) -> None:
         """It leads nobody and follows nobody; who followed it is on its own again. Somebody else
@@ -440,18 +322,10 @@ class Desk:
         if job.phase is Phase.LOADED:
             self.unpile(job)
         self.recalled.discard(job.id)
-        if job.sha256 is None:
-            return
-        content = (job.bot, job.sha256, job.kind)
-        leader = self._leaders.get(content)
-        if leader is job:
-            del self._leaders[content]
-            for follower in reversed(self._joined.pop(job.id, [])):
-                self.put_back(follower, now)
-        elif leader is not None and job in self._joined.get(leader.id, ()):
-            self._joined[leader.id].remove(job)
+        for follower in reversed(self.leaders.leave(job)):
+            self.put_back(follower, now)
 
-    # -- what jobs share: memory and buckets -----------------------------------------------------
+    # -- what jobs share: memory -----------------------------------------------------------------
 
     def pin(self, job: Job, sha256: str) -> None:
         """Keep a content's bytes for the job."""
@@ -477,67 +351,23 @@ class Desk:
     def give_up_one_ahead(self, now: float) -> bool:
         """Let go of bytes that were fetched ahead for a bot that cannot send yet, the worst job's
         first; whether there were any."""
-        while self.ahead:
-            bot = next(reversed(self.ahead))
+        while self.roster.ahead:
+            bot = next(reversed(self.roster.ahead))
             worst = bot.loaded.last()
             if worst is not None:
                 self.release(worst, now)
                 return True
-            del self.ahead[bot]
+            del self.roster.ahead[bot]
         for job in self.suspects_loaded:
             if self.bots[job.bot].next_lane(now)[1] > now:
                 self.release(job, now)
                 return True
         return False
 
-    def gate(self, bucket: str) -> Gate:
-        """The bucket's gate."""
-        gate = self.buckets.get(bucket)
-        if gate is None:
-            gate = self.buckets[bucket] = Gate()
-        return gate
-
-    def open_bucket(self, bucket: str) -> None:
-        """It answered."""
-        if self.gate(bucket).accept():
-            self._recall_aside(bucket)
-
-    def leave_bucket(self, bucket: str) -> None:
-        """A request ended that says nothing about the bucket; a closed one may be probed again."""
-        gate = self.gate(bucket)
-        if gate.probing:
-            gate.leave()
-            self._recall_aside(bucket)
-
-    def close_bucket(self, bucket: str, code: str, detail: str, now: float) -> None:
-        """It refused us, or failed."""
-        gate = self.gate(bucket)
-        if FAULTS[code].remedy is Remedy.CLOSE_BUCKET:
-            gate.refuse(code, detail, now)
-        else:
-            gate.fail(code, detail, now)
-        if gate.is_open:
-            return
-        for backlog in self._aside.get(bucket, ()):
-            self.park(backlog.bot, gate.until)
-
-    def put_aside(self, backlog: Backlog) -> None:
-        """Its bucket's gate is closed: out of the rotation until it may be probed, or opens."""
-        gate = self.gate(backlog.bucket)
-        self.to_load.remove(backlog)
-        self._aside.setdefault(backlog.bucket, {})[backlog] = None
-        if not gate.probing:
-            self.park(backlog.bot, gate.until)
-
-    def _recall_aside(self, bucket: str) -> None:
-        for backlog in self._aside.pop(bucket, ()):
-            self.touch(backlog.bot)
-
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         self.cache.check()
-        self.to_load.check()
-        self.to_send.check()
+        self.roster.check()
         self._check_pins()
         mine: dict[str, list[Job]] = {slug: [] for slug in self.bots}
         for job in self.jobs.values():
@@ -547,16 +377,10 @@ class Desk:
         assert self.bytes_under_way == sum(
             job.size_bytes or 0 for job in self.jobs.values() if job.phase in UNDER_WAY
         )
-        joined = [job for followers in self._joined.values() for job in followers]
-        assert all(job.phase is Phase.JOINED for job in joined)
-        assert len(joined) == sum(j.phase is Phase.JOINED for j in self.jobs.values())
-        for content, leader in self._leaders.items():
-            assert self.jobs[leader.id] is leader
-            assert (leader.bot, leader.sha256, leader.kind) == content
+        self.leaders.check(self.jobs)
         assert self.recalled <= self.jobs.keys()
 
     def _check_bot(self, bot: Bot, mine: list[Job]) -> None:
-        bot.check()
         assert bot.under_way == sum(job.phase in UNDER_WAY for job in mine), bot.slug
         for job in mine:
             pile = None

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from prewarmd.core import records, verbs
+from prewarmd.core.blame import End
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Recall, Tell
-from prewarmd.core.desk import DUE, Desk, End
+from prewarmd.core.desk import Desk
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobId, Phase
+from prewarmd.core.roster import DUE
 
 _ABOUT_THE_OBJECT = ("NoSuchKey", "Sha256Mismatch", "EmptyObject")
 """Faults that show a bucket which answers."""
@@ -60,7 +62,7 @@ class Downloads:
         """Start whatever may start."""
         desk = self._desk
         self._pump_suspects(now)
-        while (head := desk.to_load.peek()) is not None:
+        while (head := desk.roster.to_load.peek()) is not None:
             backlog, level = head
             bot = backlog.bot
             if desk.recalling >= self._recalling_max:
@@ -71,21 +73,21 @@ class Downloads:
             if desk.memory_short or not (due or self._may_fetch_ahead()):
                 return
             if not bot.has_room(now):
-                desk.to_load.remove(backlog)
+                desk.roster.to_load.remove(backlog)
                 if not bot.under_way:  # else what becomes of those will bring it here again
-                    desk.park(bot, bot.fetch_at(now))
+                    desk.roster.park(bot, bot.fetch_at(now))
                 continue
-            if not desk.gate(backlog.bucket).may_pass(now):
-                desk.put_aside(backlog)
+            if not desk.buckets.gate(backlog.bucket).may_pass(now):
+                desk.buckets.put_aside(backlog)
                 continue
             job = backlog.peek(now)
             assert job is not None
             if not self._begin(job, now):
                 return  # no slot or no memory: an answer will bring us here again
             job.starved = backlog.serve(job, now)
-            bot.load_turn = desk.next_turn()  # served: behind the others of its level
+            bot.load_turn = desk.roster.next_turn()  # served: behind the others of its level
             bot.backlogs[backlog.bucket] = bot.backlogs.pop(backlog.bucket)  # and of its bot
-            desk.place(bot, now)
+            desk.roster.place(bot, now)
 
     def _may_fetch_ahead(self) -> bool:
         desk = self._desk
@@ -97,14 +99,14 @@ class Downloads:
         for job in list(islice(desk.suspects, SUSPECTS_LOOKED_AT)):
             if desk.memory_short:
                 return
-            bot, gate = desk.bots[job.bot], desk.gate(job.bucket)
+            bot, gate = desk.bots[job.bot], desk.buckets.gate(job.bucket)
             if not bot.has_room(now):
                 if not bot.under_way:
-                    desk.park(bot, bot.fetch_at(now))
+                    desk.roster.park(bot, bot.fetch_at(now))
                 continue
             if not gate.may_pass(now):
                 if not gate.probing:
-                    desk.park(bot, gate.until)
+                    desk.roster.park(bot, gate.until)
                 continue
             if self._children.pick_alone() is None:
                 return
@@ -141,7 +143,7 @@ class Downloads:
         if ready:
             assert job.sha256 is not None
             size_bytes = job.size_bytes or 0
-            for each in (*desk.take_followers(job), job):
+            for each in (*desk.leaders.take_followers(job), job):
                 desk.join(each, job.sha256, each.size_bytes or size_bytes, now)
             return
         desk.recalled.add(job.id)
@@ -172,7 +174,7 @@ class Downloads:
 
     def _take_off(self, job: Job, key: tuple[str, ...], now: float) -> bool:
         desk = self._desk
-        gate, children = desk.gate(job.bucket), self._children
+        gate, children = desk.buckets.gate(job.bucket), self._children
         child = children.pick_alone() if job.suspect else children.pick()
         if child is None or not gate.may_pass(now) or not desk.downloading.may_pass(now):
             return False
@@ -324,7 +326,7 @@ class Downloads:
 
     def _saw(self, owner: Job, etag: str, sha256: str, size_bytes: int, now: float) -> None:
         desk = self._desk
-        desk.open_bucket(owner.bucket)
+        desk.buckets.open(owner.bucket)
         desk.cache.see(owner.bucket, owner.key, etag, sha256, now)
         desk.out.append(records.See(owner.bucket, owner.key, etag, sha256, size_bytes))
 
@@ -338,14 +340,14 @@ class Downloads:
         """The GET came to nothing."""
         desk, flight = self._desk, self._land(task)
         owner, fault = flight.owner, FAULTS[code]
-        gate = desk.gate(owner.bucket)
+        gate = desk.buckets.gate(owner.bucket)
         if fault.remedy is Remedy.CLOSE_BUCKET or fault.strains:
-            desk.close_bucket(owner.bucket, code, detail, now)
+            desk.buckets.close(owner.bucket, code, detail, now)
         elif code in _ABOUT_THE_OBJECT:
-            desk.open_bucket(owner.bucket)
+            desk.buckets.open(owner.bucket)
             desk.cache.forget_key(owner.bucket, owner.key)
         else:
-            desk.leave_bucket(owner.bucket)
+            desk.buckets.leave(owner.bucket)
         for job in reversed(flight.waiters):
             if (job.bucket, job.key) != (owner.bucket, owner.key):
                 desk.release(job, now)  # the same content under another key may be whole
@@ -366,14 +368,14 @@ class Downloads:
         else:
             self._land(task)
             self._children.finish(flight.child, task)
-            desk.leave_bucket(flight.owner.bucket)
+            desk.buckets.leave(flight.owner.bucket)
         for job in waiters:
-            desk.remedy(job, "NoMemory", detail, now, desk.gate(job.bucket))
+            desk.remedy(job, "NoMemory", detail, now, desk.buckets.gate(job.bucket))
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died."""
         flight = self._land(task)
-        self._desk.leave_bucket(flight.owner.bucket)
+        self._desk.buckets.leave(flight.owner.bucket)
         end = replace(end, alone=end.alone and len(flight.waiters) == 1)
         for job in reversed(flight.waiters):
             self._desk.orphaned(job, reason, now, end)

@@ -20,10 +20,11 @@ from a key alone what its content is unless the store said so within the cache's
 from collections.abc import Iterable, Sequence
 
 from prewarmd.core import events, records, reports
+from prewarmd.core.blame import End
 from prewarmd.core.chats import Chats
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Command, FailBatch, Finish, Reply, SubmitPage, Tell
-from prewarmd.core.desk import Desk, End
+from prewarmd.core.desk import Desk
 from prewarmd.core.downloads import Downloads
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
@@ -144,7 +145,7 @@ class Engine:
                 self.uploads.failed(report, now)
             case reports.Listed(task, objects, after):
                 listing = self.listings.listed(task)
-                self.desk.open_bucket(listing.bucket)
+                self.desk.buckets.open(listing.bucket)
                 self.desk.out.append(SubmitPage(listing.batch, objects, after, not after))
             case reports.ListFailed(task, code, detail):
                 self._list_failed(self.listings.failed(task), code, detail, now)
@@ -173,16 +174,16 @@ class Engine:
                 self.sizes.orphaned(task)
             else:
                 listing = self.listings.failed(task)
-                self.desk.leave_bucket(listing.bucket)
+                self.desk.buckets.leave(listing.bucket)
                 self.listings.open(listing)
 
     def _list_failed(self, listing: Listing, code: str, detail: str, now: float) -> None:
         desk, remedy = self.desk, FAULTS[code].remedy
         if remedy is Remedy.CLOSE_BUCKET:
-            desk.close_bucket(listing.bucket, code, detail, now)
-            listing.not_before = desk.gate(listing.bucket).until
+            desk.buckets.close(listing.bucket, code, detail, now)
+            listing.not_before = desk.buckets.gate(listing.bucket).until
         else:
-            desk.leave_bucket(listing.bucket)
+            desk.buckets.leave(listing.bucket)
             if remedy is Remedy.GIVE_UP or listing.failures >= self.policy.retry.attempts:
                 desk.out.append(FailBatch(listing.batch, code, detail))
                 return
@@ -237,11 +238,11 @@ class Engine:
         if self.draining:
             self._pump_drain(now)
         elif not self.stalled:
-            self.desk.settle(now)
+            self.desk.roster.settle(now)
             self.uploads.pump(now)
-            self.desk.settle(now)
+            self.desk.roster.settle(now)
             self.downloads.pump(now)
-            self.desk.settle(now)
+            self.desk.roster.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
             self._pump_listings(now)
             self.sizes.pump(now)
@@ -251,7 +252,7 @@ class Engine:
         while (listing := self.listings.due(now)) and self.has_room_for(
             PAGE_KEYS * (1 + self.listings.under_way)
         ):
-            gate = self.desk.gate(listing.bucket)
+            gate = self.desk.buckets.gate(listing.bucket)
             child = self.children.pick()
             if child is None:
                 return
@@ -297,7 +298,7 @@ class Engine:
             reasons.append(("StoreStalled", self.stalled))
         if not self.children.ready:
             reasons.append(("NoChildren", "no child is up"))
-        for bucket, gate in self.desk.buckets.items():
+        for bucket, gate in self.desk.buckets.gates.items():
             if not gate.is_open:
                 reasons.append((gate.code, f"bucket {bucket}: {gate.detail}"))
         for bot in self.desk.bots.values():

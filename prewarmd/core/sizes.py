@@ -48,7 +48,7 @@ class Sizes:
             waiting = len(desk.jobs) - children.tasks
             if waiting <= children.free_slots or len(self.asking) >= BATCHES_MAX:
                 return
-            child, gate = children.pick(), desk.gate(bucket)
+            child, gate = children.pick(), desk.buckets.gate(bucket)
             if child is None or not gate.is_open:
                 return
             jobs: list[JobId] = []
@@ -74,7 +74,7 @@ class Sizes:
     def headed(self, task: int, sizes: list[int], now: float) -> None:
         """Sizes in the order of the keys; -1 where the store had nothing to say."""
         desk, question = self._desk, self.asking.pop(task)
-        desk.open_bucket(question.bucket)
+        desk.buckets.open(question.bucket)
         for job_id, size_bytes in zip(question.jobs, sizes, strict=True):
             job = desk.jobs.get(job_id)
             if job is not None and job.size_bytes is None and size_bytes >= 0:
@@ -85,7 +85,7 @@ class Sizes:
         """No answer: the jobs go on without."""
         question = self.asking.pop(task)
         if FAULTS[code].remedy is Remedy.CLOSE_BUCKET or FAULTS[code].strains:
-            self._desk.close_bucket(question.bucket, code, detail, now)
+            self._desk.buckets.close(question.bucket, code, detail, now)
 
     def orphaned(self, task: int) -> None:
         """Its child died."""

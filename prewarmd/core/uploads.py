@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from prewarmd.core import records, reports, verbs
+from prewarmd.core.blame import End
 from prewarmd.core.bots import Bot
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
-from prewarmd.core.desk import Desk, End
+from prewarmd.core.desk import Desk
 from prewarmd.core.downloads import SUSPECTS_LOOKED_AT
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, Phase
@@ -54,13 +55,13 @@ class Uploads:
         """Start whatever may start."""
         desk = self._desk
         self._pump_suspects(now)
-        while (head := desk.to_send.peek()) is not None:
+        while (head := desk.roster.to_send.peek()) is not None:
             bot = head[0]
             lane, at = bot.next_lane(now)
             if lane is None or at > now:
-                desk.to_send.remove(bot)
-                desk.park(bot, at)
-                desk.ahead[bot] = None
+                desk.roster.to_send.remove(bot)
+                desk.roster.park(bot, at)
+                desk.roster.ahead[bot] = None
                 if bot.is_far(now):
                     self._unload(bot, now)
                 continue
@@ -73,9 +74,9 @@ class Uploads:
             if job is None:
                 continue
             bot.loaded.serve(job, now)
-            bot.send_turn = desk.next_turn()  # served: behind the others of its level
+            bot.send_turn = desk.roster.next_turn()  # served: behind the others of its level
             self._send(bot, job, lane, child, now)
-            desk.place(bot, now)
+            desk.roster.place(bot, now)
 
     def _choose(self, bot: Bot, now: float) -> Job | None:
         """The bot's best job whose size was not sent just now; None, and the bot is parked, when
@@ -90,8 +91,8 @@ class Uploads:
             if at <= now:
                 return each
             soonest = min(soonest, at)
-        self._desk.to_send.remove(bot)
-        self._desk.park(bot, soonest)
+        self._desk.roster.to_send.remove(bot)
+        self._desk.roster.park(bot, soonest)
         return None
 
     def _pump_suspects(self, now: float) -> None:
@@ -101,19 +102,19 @@ class Uploads:
             bot = desk.bots[job.bot]
             lane, at = bot.next_lane(now)
             if lane is None or at > now:
-                desk.park(bot, at)
+                desk.roster.park(bot, at)
                 if bot.is_far(now):
                     desk.release(job, now)
                 continue
             if bot.spread and (free_at := bot.spread.free_at(job.size_bytes or 0)) > now:
-                desk.park(bot, free_at)
+                desk.roster.park(bot, free_at)
                 continue
             child = self._children.pick_alone()
             if child is None or not desk.uploading.may_pass(now):
                 return
             desk.unpile(job)
             self._send(bot, job, lane, child, now)
-            desk.place(bot, now)
+            desk.roster.place(bot, now)
             return
 
     def _unload(self, bot: Bot, now: float) -> None:
@@ -163,7 +164,7 @@ class Uploads:
             )
         )  # fmt: skip
         desk.ready_rate.count(now)
-        for follower in desk.take_followers(job):
+        for follower in desk.leaders.take_followers(job):
             desk.join(follower, job.sha256, job.size_bytes, now)
         desk.forget(job, now)
 
@@ -181,7 +182,7 @@ class Uploads:
             self._refused(bot, lane, report, now)
         bot.leave(lane, now)
         desk.remedy(job, report.code, report.detail, now, bot.gate)
-        desk.touch(bot)
+        desk.roster.touch(bot)
 
     def _refused(self, bot: Bot, lane: Lane, report: reports.UploadFailed, now: float) -> None:
         """What it means for lane and bot."""
@@ -242,7 +243,7 @@ class Uploads:
                     lane.pause(hold.until)
                     lane.pace.scale(hold.factor)
                     bot.stir(lane, now)
-            self._desk.touch(bot)
+            self._desk.roster.touch(bot)
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
@@ -253,7 +254,7 @@ class Uploads:
         bot.scope.answered(is_probe=sending.is_probe, accepted=False)
         bot.leave(sending.lane, now)
         desk.orphaned(sending.job, reason, now, end)
-        desk.touch(bot)
+        desk.roster.touch(bot)
 
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from prewarmd.core.desk import DUE
 from prewarmd.core.ready_queue import STARVED
+from prewarmd.core.roster import DUE
 from prewarmd.core.rotation import _SPARE, Rotation, Turns
 
 LEVEL = st.one_of(st.integers(0, 2), st.integers(0, 600))

@@ -192,8 +192,8 @@ class World(Outside):
         held = sum(e.extent.size_bytes for e in engine.desk.cache._entries.values())
         assert engine.desk.cache.used_bytes == held, "reserved memory leaked"
         assert all(entry.pins == 0 for entry in engine.desk.cache._entries.values())
-        assert engine.desk._leaders == {}
-        assert engine.desk._joined == {}
+        assert engine.desk.leaders._leaders == {}
+        assert engine.desk.leaders._followers == {}
         assert engine.desk.pinned == {}
         assert engine.desk.recalled == set()
         assert not any(lane.in_flight for bot in engine.desk.bots.values() for lane in bot.lanes)

@@ -61,8 +61,8 @@ def nothing_is_left(engine: Engine) -> None:
         "reserved bytes": cache.used_bytes - held,
         "pins": sum(entry.pins for entry in cache._entries.values()),
         "pinned": len(desk.pinned),
-        "leaders": len(desk._leaders),
-        "joined": len(desk._joined),
+        "leaders": len(desk.leaders._leaders),
+        "joined": len(desk.leaders._followers),
         "recalled": len(desk.recalled),
         "recalling": desk.recalling,
         "in flight": sum(lane.in_flight for lane in lanes),
@@ -72,7 +72,7 @@ def nothing_is_left(engine: Engine) -> None:
         "listings": len(engine.listings),
         "probing": sum(lane.gate.probing for lane in lanes)
         + sum(bot.gate.probing for bot in desk.bots.values())
-        + sum(gate.probing for gate in desk.buckets.values()),
+        + sum(gate.probing for gate in desk.buckets.gates.values()),
     }
     if found := {name: number for name, number in left.items() if number}:
         raise Violation("nothing_is_left", f"{found}")
