@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from prewarmd.core.backoff import RestartPolicy
 from prewarmd.core.commands import Command, Finish, Kill, Retire, Spawn
-from prewarmd.core.jobs import IllegalTransitionError
+from prewarmd.core.transitions import after
 
 GAP_S = 5.0
 """A turn that comes so late means that we were stopped ourselves: nobody's silence counts then."""
@@ -90,10 +90,8 @@ class Child:
 
     def happen(self, event: ChildEvent, now: float) -> None:
         """Move to the state that follows; the only place that assigns `state`."""
-        after = CHILD_TRANSITIONS[self.state].get(event)
-        if after is None:
-            raise IllegalTransitionError(f"a {self.state} child cannot be {event}")
-        self.state, self.since = after, now
+        self.state = after(CHILD_TRANSITIONS, self.state, event, "child")
+        self.since = now
 
 
 class Children:

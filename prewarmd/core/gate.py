@@ -12,6 +12,8 @@ failed while nobody was served may not be.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from prewarmd.core.transitions import after
+
 FAILURES_MAX = 5
 """Failures in a row that close a gate."""
 
@@ -83,7 +85,7 @@ class Gate:
         return self.state is GateState.PROBING
 
     def _happen(self, event: GateEvent) -> None:
-        self.state = GATE_TRANSITIONS[self.state][event]
+        self.state = after(GATE_TRANSITIONS, self.state, event, "gate")
 
     def may_pass(self, now: float) -> bool:
         """Whether somebody may pass now: all when open, one probe when a closed one is due."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import NewType
 
 from prewarmd.core.ready_queue import Item
+from prewarmd.core.transitions import after
 
 JobId = NewType("JobId", int)
 """The store's row id; `public_id` is how it is spoken of outside."""
@@ -109,16 +110,9 @@ TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {
 }
 
 
-class IllegalTransitionError(Exception):
-    """An event that the state does not know: a bug, and nothing was changed."""
-
-
 def advance(state: JobState, event: JobEvent) -> JobState:
     """What `state` becomes when `event` happens; raises IllegalTransitionError naming both."""
-    after = TRANSITIONS[state].get(event)
-    if after is None:
-        raise IllegalTransitionError(f"a {state} job cannot be {event}")
-    return after
+    return after(TRANSITIONS, state, event, "job")
 
 
 def states_before(event: JobEvent) -> frozenset[JobState]:
@@ -188,7 +182,7 @@ class Job(Item):
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""
-        self.state = advance(self.state, event)
+        self.state = after(TRANSITIONS, self.state, event, "job")
 
 
 def public_id(job: JobId) -> str:

@@ -6,7 +6,7 @@ allows the event (`jobs.states_before`), so a record that comes late changes not
 
 from dataclasses import dataclass
 
-from prewarmd.core.jobs import JobId
+from prewarmd.core.jobs import JobEvent, JobId
 
 
 @dataclass(slots=True)
@@ -116,3 +116,15 @@ class Hold:
 
 
 Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See | Hold
+
+EVENT_OF: dict[type[Record], JobEvent] = {
+    Start: JobEvent.STARTED,
+    Complete: JobEvent.COMPLETED,
+    Join: JobEvent.COMPLETED,
+    Fail: JobEvent.FAILED,
+    Snooze: JobEvent.SNOOZED,
+    Wake: JobEvent.WOKEN,
+    Release: JobEvent.RELEASED,
+    Cancel: JobEvent.CANCELLED,
+}
+"""What each says of a job."""

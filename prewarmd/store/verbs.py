@@ -22,17 +22,6 @@ from prewarmd.store import queries
 from prewarmd.store.base import Admission, BatchRow, JobRow, NewJob, Submitted
 from prewarmd.store.tally import Tally
 
-EVENT_OF: dict[type, JobEvent] = {
-    records.Start: JobEvent.STARTED,
-    records.Complete: JobEvent.COMPLETED,
-    records.Join: JobEvent.COMPLETED,
-    records.Fail: JobEvent.FAILED,
-    records.Snooze: JobEvent.SNOOZED,
-    records.Wake: JobEvent.WOKEN,
-    records.Release: JobEvent.RELEASED,
-    records.Cancel: JobEvent.CANCELLED,
-}
-
 
 class Verbs:
     """The writes, with the clocks and identities they need."""
@@ -130,7 +119,7 @@ class Verbs:
             if row is None:
                 continue
             before = JobState(row[0])
-            after = TRANSITIONS[before].get(EVENT_OF[type(record)])
+            after = TRANSITIONS[before].get(records.EVENT_OF[type(record)])
             if after is None:
                 continue
             self.tally.moved(before, after, Kind(row[1]))

@@ -8,7 +8,6 @@ from prewarmd.core.jobs import (
     FINISHED,
     TRANSITIONS,
     UNFINISHED,
-    IllegalTransitionError,
     Job,
     JobEvent,
     JobId,
@@ -19,6 +18,7 @@ from prewarmd.core.jobs import (
     public_id,
     states_before,
 )
+from prewarmd.core.transitions import IllegalTransitionError
 
 LEGAL = """
     queued  started   running    running started   -          waiting started   -

@@ -18,21 +18,11 @@ from heapq import heappop
 from prewarmd.core import commands, events, records, verbs
 from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
-from prewarmd.core.jobs import FINISHED, Job, JobEvent, JobId, JobState, Kind, advance
+from prewarmd.core.jobs import FINISHED, Job, JobId, JobState, Kind, advance
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Outside
 
 LAYOUT = KeyPattern.parse("{bot}/{kind}/{sha256}.{ext}")
-EVENT_OF: dict[type, JobEvent] = {
-    records.Start: JobEvent.STARTED,
-    records.Complete: JobEvent.COMPLETED,
-    records.Join: JobEvent.COMPLETED,
-    records.Fail: JobEvent.FAILED,
-    records.Snooze: JobEvent.SNOOZED,
-    records.Wake: JobEvent.WOKEN,
-    records.Release: JobEvent.RELEASED,
-    records.Cancel: JobEvent.CANCELLED,
-}
 SPIN_TURNS = 200
 """So many turns at one moment without an event: the shell's loop would burn a processor."""
 
@@ -279,7 +269,7 @@ class World(Outside):
         if record.job in self._forgotten:
             return  # its state does not allow it any more: the store changes nothing
         row = self.rows[record.job]
-        row.state = advance(row.state, EVENT_OF[type(record)])
+        row.state = advance(row.state, records.EVENT_OF[type(record)])
         row.history.append(record)
         match record:
             case records.Complete(_, bot, sha256, kind):

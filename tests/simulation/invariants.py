@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from prewarmd.core import records
 from prewarmd.core.faults import FAULTS, Remedy
-from prewarmd.core.jobs import FINISHED, IllegalTransitionError, JobEvent, JobState, advance
+from prewarmd.core.jobs import FINISHED, JobEvent, JobState, advance
+from prewarmd.core.transitions import IllegalTransitionError
 
 if TYPE_CHECKING:
     from tests.simulation.rows import Batch, Row

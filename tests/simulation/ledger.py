@@ -10,24 +10,13 @@ from typing import Any
 
 from prewarmd.core import records
 from prewarmd.core.faults import FAULTS
-from prewarmd.core.jobs import TRANSITIONS, JobEvent, JobId
+from prewarmd.core.jobs import TRANSITIONS, JobId
 from prewarmd.core.policy import EnginePolicy
 from tests.simulation import invariants
 from tests.simulation.bucket import Bucket
 from tests.simulation.rows import Name, Row
 from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
-
-EVENT_OF: dict[type, JobEvent] = {
-    records.Start: JobEvent.STARTED,
-    records.Complete: JobEvent.COMPLETED,
-    records.Join: JobEvent.COMPLETED,
-    records.Fail: JobEvent.FAILED,
-    records.Snooze: JobEvent.SNOOZED,
-    records.Wake: JobEvent.WOKEN,
-    records.Release: JobEvent.RELEASED,
-    records.Cancel: JobEvent.CANCELLED,
-}
 
 
 class Ledger:
@@ -87,7 +76,7 @@ class Ledger:
 
     def _move(self, record: Any) -> Row | None:
         row: Row = self.rows[record.job - 1]
-        event = EVENT_OF[type(record)]
+        event = records.EVENT_OF[type(record)]
         if row.forgotten and event not in TRANSITIONS[row.state]:
             return None  # it comes late, and changes nothing
         row.state = invariants.record_is_allowed(row, event)

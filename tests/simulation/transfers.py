@@ -260,14 +260,11 @@ class Transfers:
     def _listed(self, work: Work) -> None:
         if not work.may_speak:
             return
-        verb, bucket = work.verb, self._bucket
-        code = bucket.outages.get(verb.bucket, "")
-        if not code and self._random() < self.swarm.fetch_faults:
-            code = self._dice.choice(HEAD_FAULTS)
-        if code:
+        verb = work.verb
+        if code := self._refusal(verb.bucket):
             self._children.say(work, reports.ListFailed(verb.task, code, ""))
         else:
-            page, after = bucket.page(verb.bucket, verb.prefix, verb.after)
+            page, after = self._bucket.page(verb.bucket, verb.prefix, verb.after)
             self._children.say(work, reports.Listed(verb.task, page, after))
 
     def _head(self, child: Child, verb: verbs.Head) -> None:
@@ -278,16 +275,20 @@ class Transfers:
     def _headed(self, work: Work) -> None:
         if not work.may_speak:
             return
-        verb, bucket = work.verb, self._bucket
-        code = bucket.outages.get(verb.bucket, "")
-        if not code and self._random() < self.swarm.fetch_faults:
-            code = self._dice.choice(HEAD_FAULTS)
-        if code:
+        verb = work.verb
+        if code := self._refusal(verb.bucket):
             self._children.say(work, reports.HeadFailed(verb.task, code, ""))
             return
-        found = (bucket.objects.get((verb.bucket, key)) for key in verb.keys)
+        found = (self._bucket.objects.get((verb.bucket, key)) for key in verb.keys)
         sizes = [-1 if one is None else one.size_bytes for one in found]
         self._children.say(work, reports.Headed(verb.task, sizes))
+
+    def _refusal(self, bucket: str) -> str:
+        """Why a question about the bucket gets no answer; mostly ""."""
+        code = self._bucket.outages.get(bucket, "")
+        if not code and self._random() < self.swarm.fetch_faults:
+            code = self._dice.choice(HEAD_FAULTS)
+        return code
 
     def _ask_chat(self, child: Child, verb: verbs.AskChat) -> None:
         work = self._children.take(child, verb)
