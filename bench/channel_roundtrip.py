@@ -70,3 +70,7 @@ def main() -> None:
     together = uvloop.run(_measure(16))
     print(f"there and back, alone: {alone:.1f} us a message; in batches of 16: {together:.1f} us")
     print(f"machine speed {speed(before, loop_s()):.2f}")
+
+
+if __name__ == "__main__":
+    main()

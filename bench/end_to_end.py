@@ -94,3 +94,7 @@ async def _measure() -> None:
 
 def main() -> None:
     asyncio.run(_measure())
+
+
+if __name__ == "__main__":
+    main()

@@ -74,7 +74,7 @@ def us_per_job(lanes: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    as_json = parser.parse_known_args()[0].json
+    as_json = parser.parse_args().json
     figures: dict[int, list[float]] = {1: [], 10_000: []}
     loops = [loop_s()]
     for _ in range(REPEATS):

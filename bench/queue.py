@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_known_args()[0]
+    asked = parser.parse_args()
     if asked.memory:
         print(json.dumps(bytes_per_job(asked.memory)))
         return

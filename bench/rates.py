@@ -196,7 +196,7 @@ def worst(bots: list[BotSpec], factor: float, seeds: int) -> Figures:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="bench.rates", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.rates", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
         "--seeds", type=int, default=SEEDS, help="runs of each row; the worst is told"

@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import importlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -80,21 +81,21 @@ class Ours:
         return time.process_time() - began
 
 
-class Rival:
+class Rival(ABC):
     """One that is driven by four methods."""
 
     def fill(self, jobs: Sequence[Job], levels: Sequence[int]) -> None:
         for job, level in zip(jobs, levels, strict=False):
             self.push(job, level)
 
-    def push(self, job: Job, level: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def push(self, job: Job, level: int) -> None: ...
 
-    def pop(self) -> Job:
-        raise NotImplementedError
+    @abstractmethod
+    def pop(self) -> Job: ...
 
-    def remove(self, job: Job) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def remove(self, job: Job) -> None: ...
 
     def move(self, job: Job, level: int) -> None:
         self.remove(job)
