@@ -196,9 +196,9 @@ class Bot:
         """How many jobs may be under way: what can be sent within the horizon, and a little."""
         if self._rate <= 0:
             return 0
-        per_hour = min(self._rate, self.pace.per_hour)
-        if self.lanes[0].pace.is_unpaced:
+        if not self.lanes[0].pace.interval_s:
             return FOREVER
+        per_hour = min(self._rate, self.pace.per_hour)
         return 1 + len(self._free) + per_hour * self.horizon_s / 3600
 
     def has_room(self, now: float) -> bool:

@@ -121,12 +121,13 @@ class CacheIndex:
 
     def reserve(self, size_bytes: int) -> Extent | None:
         """Memory for a download, evicting as much as it takes; None when pins leave no room."""
-        wanted = page_round(size_bytes)
-        if self.extents.longest_bytes < wanted and not self._make_room(wanted):
-            return None
-        extent = self.extents.allocate(wanted)
-        assert extent is not None
-        self.reserved_bytes += wanted
+        extent = self.extents.allocate(size_bytes)
+        if extent is None:
+            if not self._make_room(page_round(size_bytes)):
+                return None
+            extent = self.extents.allocate(size_bytes)
+            assert extent is not None
+        self.reserved_bytes += extent.size_bytes
         return extent
 
     def give_back(self, extent: Extent) -> None:
@@ -158,6 +159,10 @@ class CacheIndex:
         in use leaves no run that long."""
         if self.extents.free_bytes + self._idle.size_bytes < wanted:
             return False
+        first = self._idle.first()
+        if first is not None and self._freed_by(first.extent) >= wanted:
+            self._evict(first)  # what should go makes the room: with media of one size, mostly
+            return True
         run = self._run(wanted)
         if run is None:
             return False
@@ -173,6 +178,12 @@ class CacheIndex:
                 if entry.sha256 in self._entries:
                     self._evict(entry)
         return True
+
+    def _freed_by(self, extent: Extent) -> int:
+        """How long the free range would be that it leaves."""
+        free = self.extents
+        before, behind = free.free_before(extent.offset), free.free_behind(extent.end)
+        return before + extent.size_bytes + behind
 
     def _run(self, wanted: int) -> list[Entry] | None:
         """Idle neighbours that lie, with what is free between them, in `wanted` bytes."""

@@ -180,9 +180,10 @@ class Desk:
         self.enter(job, Phase.SLEEPING)
         heappush(self._sleeping, (job.not_before, job.id))
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job, phase: Phase) -> None:
         """It leaves its pile for work; a record unless it is running already."""
         self.unpile(job)
+        self.enter(job, phase)
         if job.state is JobState.QUEUED:
             job.happen(JobEvent.STARTED)
             self.out.append(records.Start(job.id, job.attempt + 1))
@@ -199,8 +200,9 @@ class Desk:
 
     def unpile(self, job: Job) -> None:
         """It lies on no pile any more."""
-        if job.queue is not None:
-            job.queue.remove(job)
+        ring = job.ring
+        if ring is not None:
+            ring.queue.remove(job)
 
     def release(self, job: Job, now: float, code: str = "", detail: str = "") -> None:
         """Back to its backlog, uncharged and in front: its turn had come."""
@@ -252,7 +254,8 @@ class Desk:
         self.unpin(job, now)
         self.set_down(job, now)
         self.unpile(job)
-        self.enter(job, Phase.QUEUED)
+        if job.phase in UNDER_WAY:
+            self.enter(job, Phase.QUEUED)
         del self.jobs[job.id]
         self.roster.touch(self.bots[job.bot])
 
@@ -312,8 +315,7 @@ class Desk:
         """Join whoever is ahead with the same content for the same bot; False: it leads itself."""
         if self.leaders.lead(job):
             return False
-        self.start(job)
-        self.enter(job, Phase.JOINED)
+        self.start(job, Phase.JOINED)
         return True
 
     def set_down(self, job: Job, now: float) -> None:

@@ -130,8 +130,7 @@ class Downloads:
 
     def _recall(self, job: Job) -> None:
         assert job.sha256 is not None
-        self._desk.start(job)
-        self._desk.enter(job, Phase.RECALLING)
+        self._desk.start(job, Phase.RECALLING)
         self._desk.out.append(Recall(job.id, job.bot, job.sha256, job.kind))
 
     def recalled(self, job_id: JobId, now: float, *, ready: bool, may_start: bool) -> None:
@@ -157,7 +156,7 @@ class Downloads:
         desk = self._desk
         if job.sha256 is not None and (entry := desk.cache.find(job.sha256)):
             desk.cache.hits += 1
-            desk.start(job)
+            desk.start(job, Phase.FETCHING)
             desk.learn_size(job, entry.size_bytes)
             if not self._too_large(job, entry.size_bytes, now):
                 desk.pin(job, job.sha256)
@@ -166,8 +165,7 @@ class Downloads:
         key = (job.sha256,) if job.sha256 and job.claimed else (job.bucket, job.key)
         if (flight := self._flights.get(key)) and not job.suspect:
             desk.cache.hits += 1
-            desk.start(job)
-            desk.enter(job, Phase.FETCHING)
+            desk.start(job, Phase.FETCHING)
             flight.waiters.append(job)
             return True
         return self._take_off(job, key, now)
@@ -185,8 +183,7 @@ class Downloads:
             extent = self._reserve([job], job.size_bytes, now)
             if extent is None:
                 return False
-        desk.start(job)
-        desk.enter(job, Phase.FETCHING)
+        desk.start(job, Phase.FETCHING)
         gate.enter()
         desk.downloading.spend(job.size_bytes or 0, now)
         desk.cache.misses += 1

@@ -121,8 +121,9 @@ class Idle:
 
     def evict(self, entry: Entry) -> None:
         """It goes, and its name stays for a while."""
-        self.take(entry)
         share, size_bytes = self._share(entry), entry.extent.size_bytes
+        del share.idle[entry.sha256]
+        share.idle_bytes -= size_bytes
         share.ghosts[entry.sha256] = size_bytes
         share.ghost_bytes += size_bytes
         while share.ghost_bytes > self._ghost_bytes_max or len(share.ghosts) > self._ghosts_max:

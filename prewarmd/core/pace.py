@@ -31,22 +31,19 @@ class Pace:
     theoretical: float = 0.0
     last: float = -FOREVER
     interval_s: float = field(init=False)
+    per_hour: int = field(init=False)
+    """Sends in an hour, as a whole number, so that sums of it stay exact."""
     _recent: deque[float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Derive the interval."""
         self._recent = deque(maxlen=self.window)
-        self.interval_s = self._interval_of(self.factor)
+        self._set(self.factor)
 
     @property
     def is_unpaced(self) -> bool:
         """Whether anything goes."""
         return not self.interval_s
-
-    @property
-    def per_hour(self) -> int:
-        """Sends in an hour, as a whole number, so that sums of it stay exact."""
-        return round(3600 / self.interval_s) if self.interval_s else UNPACED_PER_S * 3600
 
     @property
     def span_s(self) -> float:
@@ -56,12 +53,14 @@ class Pace:
     def scale(self, factor: float) -> None:
         """From now on `factor` times what it was made for. The next send may be when it might be
         before: else a slower pace would come with a burst."""
-        interval_s = self._interval_of(factor)
-        self.theoretical += (interval_s - self.interval_s) * (self.burst - 1)
-        self.factor, self.interval_s = factor, interval_s
+        before_s = self.interval_s
+        self._set(factor)
+        self.theoretical += (self.interval_s - before_s) * (self.burst - 1)
 
-    def _interval_of(self, factor: float) -> float:
-        return 1.0 / (self.per_s * factor) if self.per_s else 0.0
+    def _set(self, factor: float) -> None:
+        self.factor = factor
+        self.interval_s = 1.0 / (self.per_s * factor) if self.per_s else 0.0
+        self.per_hour = round(3600 / self.interval_s) if self.interval_s else UNPACED_PER_S * 3600
 
     def next_at(self) -> float:
         """The earliest time of the next send."""

@@ -82,14 +82,15 @@ class Alternation:
 class ReadyQueue(Generic[T]):
     """Highest level first, then first in, first out; but see `starve_after_s`."""
 
-    __slots__ = ("_alternation", "_arrivals", "_bitmap", "_rings", "_size", "starve_after_s")
+    __slots__ = ("_alternation", "_arrivals", "_bitmap", "_rings", "size", "starve_after_s")
 
     def __init__(
         self, starve_after_s: float = FOREVER, alternation: Alternation | None = None
     ) -> None:
         self.starve_after_s = starve_after_s
         self._alternation = alternation or Alternation()
-        self._size = 0
+        self.size = 0
+        """How many are here."""
         self._bitmap = 0
         self._rings: dict[int, Ring] = {}
         self._arrivals = Item()
@@ -104,7 +105,7 @@ class ReadyQueue(Generic[T]):
         item.older = newest = arrivals.older
         item.newer = arrivals
         newest.newer = arrivals.older = item
-        self._size += 1
+        self.size += 1
         try:
             ring = self._rings[level]
         except KeyError:
@@ -155,7 +156,7 @@ class ReadyQueue(Generic[T]):
         if before is after:
             self._bitmap &= ~(1 << ring.level)
         item.ring = item.before = item.after = item.older = item.newer = None
-        self._size -= 1
+        self.size -= 1
         return True
 
     def move(self, item: T, level: int) -> None:
@@ -202,7 +203,7 @@ class ReadyQueue(Generic[T]):
         return item.queue is self
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[T]:
         """Level by level, each first in first out. Items may be removed on the way."""
@@ -231,6 +232,6 @@ class ReadyQueue(Generic[T]):
             assert at.newer.older is at
             arrivals.append(at)
             at = at.newer
-        assert len(arrivals) == len(here) == self._size
+        assert len(arrivals) == len(here) == self.size
         assert set(map(id, arrivals)) == set(map(id, here))
         assert all(a.queued_at <= b.queued_at for a, b in pairwise(arrivals))

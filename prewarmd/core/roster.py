@@ -66,33 +66,28 @@ class Roster:
 
     def place(self, bot: Bot, now: float) -> None:
         """Let `bot` take its turns: it has work, or may do it now."""
-        due = 0
-        if bot.backlogs:
-            if bot.is_due(now):
-                due = DUE
-            elif (at := bot.next_lane(now)[1]) > now:
-                self.park(bot, at)
+        soonest, due = bot.alarm, -1
         for backlog in bot.backlogs.values():
-            if not backlog:
+            if not backlog.size:
                 self.to_load.remove(backlog)
                 continue
-            self.to_load.place(backlog, backlog.level + due, bot.load_turn)
-            at = backlog.starves_at()
-            if at <= now:
-                self.to_load.starve(backlog, STARVED + due, at)
-                continue
-            self.to_load.content(backlog)
-            self.park(bot, at)
-        self.ahead.pop(bot, None)
-        if bot.loaded:
-            self.to_send.place(bot, bot.loaded.level, bot.send_turn)
-            if (at := bot.loaded.starves_at()) <= now:
-                self.to_send.starve(bot, STARVED, at)
-            else:
-                self.to_send.content(bot)
-                self.park(bot, at)
+            if due < 0:
+                due = DUE if bot.is_due(now) else 0
+                if not due and (at := bot.next_lane(now)[1]) > now:
+                    soonest = min(soonest, at)
+            at = self.to_load.place(backlog, backlog, due, bot.load_turn, now)
+            if now < at < soonest:
+                soonest = at
+        if self.ahead:
+            self.ahead.pop(bot, None)
+        if bot.loaded.size:
+            at = self.to_send.place(bot, bot.loaded, 0, bot.send_turn, now)
+            if now < at < soonest:
+                soonest = at
         else:
             self.to_send.remove(bot)
+        if soonest < bot.alarm:
+            self.park(bot, soonest)
 
     def park(self, bot: Bot, until: float) -> None:
         """Look at `bot` again at `until`; with FOREVER an event will place it."""

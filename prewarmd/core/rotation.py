@@ -20,9 +20,9 @@ other that lives, is in the heap of its level.
 
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from prewarmd.core.ready_queue import Alternation
+from prewarmd.core.ready_queue import STARVED, Alternation, ReadyQueue
 
 Member = TypeVar("Member", bound=Hashable)
 Entry = tuple[float, int, Member, int]
@@ -34,34 +34,35 @@ _SPARE = 64
 class Rotation(Generic[Member]):
     """Members at levels from 0 on."""
 
-    __slots__ = ("_bitmap", "_entries", "_heaps", "_living", "_number")
+    __slots__ = ("_bitmap", "_entries", "_heaps", "_number", "members")
 
     def __init__(self) -> None:
         self._bitmap = 0
         self._heaps: dict[int, list[Entry[Member]]] = {}
-        self._living: dict[Member, Entry[Member]] = {}
+        self.members: dict[Member, Entry[Member]] = {}
+        """Who is here, each with its entry that lives."""
         self._entries = 0
         self._number = 0
 
     def place(self, member: Member, level: int, served: float) -> None:
         """Put `member`, last served at turn `served`, where it belongs; it may stand already."""
-        was = self._living.get(member)
+        was = self.members.get(member)
         if was is not None and was[3] == level and was[0] == served:
             return
         self._number += 1
-        entry = self._living[member] = (served, self._number, member, level)
+        entry = self.members[member] = (served, self._number, member, level)
         heap = self._heaps.get(level)
         if heap is None:
             heap = self._heaps[level] = []
         heappush(heap, entry)
         self._bitmap |= 1 << level
         self._entries += 1
-        if self._entries > 2 * len(self._living) + _SPARE:
+        if self._entries > 2 * len(self.members) + _SPARE:
             self._rebuild()
 
     def remove(self, member: Member) -> bool:
         """Take `member` out; whether it was here."""
-        return self._living.pop(member, None) is not None
+        return self.members.pop(member, None) is not None
 
     def peek(self) -> tuple[Member, int] | None:
         """Whose turn it is, and its level; None when nobody is here."""
@@ -70,7 +71,7 @@ class Rotation(Generic[Member]):
             heap = self._heaps[level]
             while heap:
                 entry = heap[0]
-                if self._living.get(entry[2]) is entry:
+                if self.members.get(entry[2]) is entry:
                     return entry[2], level
                 heappop(heap)
                 self._entries -= 1
@@ -79,18 +80,18 @@ class Rotation(Generic[Member]):
 
     def _rebuild(self) -> None:
         self._heaps = {}
-        for entry in self._living.values():
+        for entry in self.members.values():
             self._heaps.setdefault(entry[3], []).append(entry)
         for heap in self._heaps.values():
             heapify(heap)
         self._bitmap = sum(1 << level for level in self._heaps)
-        self._entries = len(self._living)
+        self._entries = len(self.members)
 
     def __contains__(self, member: Member) -> bool:
-        return member in self._living
+        return member in self.members
 
     def __len__(self) -> int:
-        return len(self._living)
+        return len(self.members)
 
     def __repr__(self) -> str:
         return f"<Rotation of {len(self)}>"
@@ -98,8 +99,8 @@ class Rotation(Generic[Member]):
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         entries = [(level, entry) for level, heap in self._heaps.items() for entry in heap]
-        living = [entry for _, entry in entries if self._living.get(entry[2]) is entry]
-        assert sorted(map(id, living)) == sorted(map(id, self._living.values()))
+        living = [entry for _, entry in entries if self.members.get(entry[2]) is entry]
+        assert sorted(map(id, living)) == sorted(map(id, self.members.values()))
         assert all(entry[3] == level for level, entry in entries)
         assert len(entries) == self._entries
         assert all(not heap or self._bitmap >> level & 1 for level, heap in self._heaps.items())
@@ -115,27 +116,30 @@ class Turns(Generic[Member]):
         self._all: Rotation[Member] = Rotation()
         self._starving: Rotation[Member] = Rotation()
 
-    def place(self, member: Member, level: int, served: int) -> None:
-        """Put `member`, last served at turn `served`, where its best item belongs."""
-        self._all.place(member, level, served)
-
-    def starve(self, member: Member, level: int, since: float) -> None:
-        """Its oldest item starves since then: every other turn it stands at that level."""
-        self._starving.place(member, level, since)
-
-    def content(self, member: Member) -> None:
-        """Nothing of it starves any more."""
-        self._starving.remove(member)
+    def place(
+        self, member: Member, queue: ReadyQueue[Any], more: int, served: int, now: float
+    ) -> float:
+        """Put `member`, last served at turn `served`, where the best item of its `queue` belongs,
+        and `more` levels up. When the oldest starves: from then on it stands above all levels as
+        well, every other turn."""
+        self._all.place(member, queue.level + more, served)
+        at = queue.starves_at()
+        if at <= now:
+            self._starving.place(member, STARVED + more, at)
+        elif self._starving.members:
+            self._starving.remove(member)
+        return at
 
     def remove(self, member: Member) -> bool:
         """Take `member` out; whether it was here."""
-        self._starving.remove(member)
+        if self._starving.members:
+            self._starving.remove(member)
         return self._all.remove(member)
 
     def peek(self) -> tuple[Member, int] | None:
         """Whose turn it is, and its level; None when nobody is here."""
         best = self._all.peek()
-        if not self.alternation.starved_last:
+        if self._starving.members and not self.alternation.starved_last:
             oldest = self._starving.peek()
             if oldest is not None and best is not None and oldest[1] > best[1]:
                 return oldest
@@ -151,4 +155,4 @@ class Turns(Generic[Member]):
         """Raise AssertionError when somebody starves who is not here."""
         self._all.check()
         self._starving.check()
-        assert self._starving._living.keys() <= self._all._living.keys()  # noqa: SLF001  its own
+        assert self._starving.members.keys() <= self._all.members.keys()

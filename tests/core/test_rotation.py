@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from prewarmd.core.ready_queue import STARVED
+from prewarmd.core.ready_queue import STARVED, Item, ReadyQueue
 from prewarmd.core.roster import DUE
 from prewarmd.core.rotation import _SPARE, Rotation, Turns
 
@@ -169,13 +169,18 @@ def test_nobody_is_served_twice_before_everybody_was_once(
     rotation.check()
 
 
+def queue_of(level: int, came: float) -> ReadyQueue[Item]:
+    """One item, which starves ten seconds after it came."""
+    queue: ReadyQueue[Item] = ReadyQueue(10.0)
+    queue.push(Item(), level, came)
+    return queue
+
+
 def test_who_starves_has_every_other_turn_and_who_starves_longest_has_it_first() -> None:
     """A bot whose jobs are all of the worst kind would never have a turn beside busy ones."""
     turns: Turns[str] = Turns()
-    for number, name in enumerate(["photos", "videos", "archive"]):
-        turns.place(name, 185 - number, 0)
-    turns.starve("videos", STARVED, 20.0)
-    turns.starve("archive", STARVED, 10.0)
+    for name, level, came in (("photos", 185, 40.0), ("videos", 184, 20.0), ("archive", 183, 10.0)):
+        turns.place(name, queue_of(level, came), 0, 0, now=40.0)
     said = []
     for starved in (True, False, True, False):
         head = turns.peek()
@@ -183,7 +188,7 @@ def test_who_starves_has_every_other_turn_and_who_starves_longest_has_it_first()
         said.append(head)
         turns.alternation.starved_last = starved
         if starved:
-            turns.content(head[0])
+            turns.place(head[0], queue_of(100, 40.0), 0, 0, now=40.0)
     assert said == [("archive", STARVED), ("photos", 185), ("videos", STARVED), ("photos", 185)]
     turns.check()
 
@@ -191,9 +196,8 @@ def test_who_starves_has_every_other_turn_and_who_starves_longest_has_it_first()
 def test_who_starves_goes_before_its_own_sort_only() -> None:
     """A bot that is paused would have its old jobs fetched before those that can be sent now."""
     turns: Turns[str] = Turns()
-    turns.place("free", DUE + 70, 0)
-    turns.place("paused", 185, 0)
-    turns.starve("paused", STARVED, 10.0)
+    turns.place("free", queue_of(70, 40.0), DUE, 0, now=40.0)
+    turns.place("paused", queue_of(185, 10.0), 0, 0, now=40.0)
     assert turns.peek() == ("free", DUE + 70)
     assert turns.remove("free")
     assert turns.peek() == ("paused", STARVED)
