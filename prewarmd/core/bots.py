@@ -106,7 +106,7 @@ class Bot:
             lane = free[0]
             at = lane.next_at(now)
             if at <= now:
-                return lane, max(now, self.pace.next_at())
+                return lane, max(now, self.pace.next_at)
             free.popleft()
             self._put(lane, at, now)
         while parked and parked[0][2].parked_at != parked[0][0]:
@@ -179,10 +179,11 @@ class Bot:
         lane.enter(now)
         self.pace.spend(now)
         self.spread.spend(size_bytes, now)
-        self.gate.enter()
+        if self.gate.code:
+            self.gate.enter()
         self.in_flight += 1
         self._put(lane, lane.next_at(now), now)
-        return self.scope.enter()
+        return self.scope.in_doubt and self.scope.enter()
 
     def leave(self, lane: Lane, now: float) -> None:
         """An upload of `lane` ended; what its answer meant has been noted already."""
@@ -226,7 +227,7 @@ class Bot:
         free = self._free
         if not free or self.under_way >= free[0].pace.burst * len(free):
             return False
-        return self._shut_until(now) <= now and self.pace.next_at() <= now
+        return self._shut_until(now) <= now and self.pace.next_at <= now
 
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""

@@ -101,7 +101,8 @@ class CacheIndex:
             entry.used = now
             self.pinned_bytes -= entry.extent.size_bytes
             self._idle.rest(entry)
-            self._shrink(self.items_max)
+            if len(self._entries) > self.items_max:
+                self._shrink(self.items_max)
 
     def expires_at(self) -> float | None:
         """When the entry idle longest has been idle for `ttl_s`."""
@@ -142,7 +143,8 @@ class CacheIndex:
         if entry is not None:
             self.give_back(extent)
             return entry
-        self._shrink(self.items_max - 1)
+        if len(self._entries) >= self.items_max:
+            self._shrink(self.items_max - 1)
         self.reserved_bytes -= extent.size_bytes
         entry = Entry(sha256, extent, size_bytes, used=now)
         self._entries[sha256] = self._at[extent.offset] = entry

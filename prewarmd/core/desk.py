@@ -14,8 +14,9 @@ Costs: O(1) a move, O(log n) in the number of sleeping jobs.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
+from itertools import count
 
 from prewarmd.core import records
 from prewarmd.core.backoff import Rate
@@ -70,14 +71,10 @@ class Desk:
         self.ready_rate = Rate()
         self.out: list[Command] = []
         self.jitter = 0.0
-        self._task = 0
+        self.next_task: Callable[[], int] = count(1).__next__
+        """A number that no task had before."""
         self._young: deque[JobId] = deque()
         self._sleeping: list[tuple[float, JobId]] = []
-
-    def next_task(self) -> int:
-        """A number that no task had before."""
-        self._task += 1
-        return self._task
 
     def next_jitter(self) -> float:
         """In [0, 1)."""
@@ -397,7 +394,7 @@ class Desk:
         for job_id, sha256 in self.pinned.items():
             pins[sha256] = pins.get(sha256, 0) + 1
             assert self.jobs[job_id].phase in (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
-        for sha256, count in pins.items():
+        for sha256, users in pins.items():
             entry = self.cache.find(sha256)
             assert entry is not None
-            assert entry.pins == count, f"{sha256}: {entry.pins} pins, {count} users"
+            assert entry.pins == users, f"{sha256}: {entry.pins} pins, {users} users"

@@ -77,7 +77,8 @@ class Downloads:
                 if not bot.under_way:  # else what becomes of those will bring it here again
                     desk.roster.park(bot, bot.fetch_at(now))
                 continue
-            if not desk.buckets.gate(backlog.bucket).may_pass(now):
+            gate = desk.buckets.gate(backlog.bucket)
+            if gate.code and not gate.may_pass(now):
                 desk.buckets.put_aside(backlog)
                 continue
             job = backlog.peek(now)
@@ -174,7 +175,11 @@ class Downloads:
         desk = self._desk
         gate, children = desk.buckets.gate(job.bucket), self._children
         child = children.pick_alone() if job.suspect else children.pick()
-        if child is None or not gate.may_pass(now) or not desk.downloading.may_pass(now):
+        if (
+            child is None
+            or desk.downloading.paid_at > now
+            or (gate.code and not gate.may_pass(now))
+        ):
             return False
         if job.size_bytes is not None and self._too_large(job, job.size_bytes, now):
             return True
@@ -184,7 +189,8 @@ class Downloads:
             if extent is None:
                 return False
         desk.start(job, Phase.FETCHING)
-        gate.enter()
+        if gate.code:
+            gate.enter()
         desk.downloading.spend(job.size_bytes or 0, now)
         desk.cache.misses += 1
         task = desk.next_task()
@@ -330,7 +336,8 @@ class Downloads:
     def _know(self, job: Job, sha256: str, now: float) -> None:
         """Its content, whatever it was believed to be."""
         if job.sha256 != sha256:
-            self._desk.set_down(job, now)
+            if job.sha256 is not None:
+                self._desk.set_down(job, now)
             job.sha256 = sha256
 
     def failed(self, task: int, code: str, detail: str, now: float) -> None:

@@ -51,8 +51,8 @@ class Share:
         self.ghost_bytes = 0
 
     def forget(self, sha256: str) -> int:
-        """The ghost's bytes; 0 when there is none."""
-        size_bytes = self.ghosts.pop(sha256, 0)
+        """The ghost's bytes."""
+        size_bytes = self.ghosts.pop(sha256)
         self.ghost_bytes -= size_bytes
         return size_bytes
 
@@ -95,33 +95,34 @@ class Idle:
     def welcome(self, entry: Entry) -> None:
         """New content, not idle yet: if it was dropped too early, that is learnt here."""
         once, again = self._once, self._again
-        if size_bytes := once.forget(entry.sha256):
+        sha256 = entry.sha256
+        if sha256 in once.ghosts:
+            size_bytes = once.forget(sha256)
             rarity = max(1.0, again.ghost_bytes / (once.ghost_bytes + size_bytes))
             self.once_bytes = min(self._size_bytes, self.once_bytes + size_bytes * rarity)
             entry.uses = 1
-        elif size_bytes := again.forget(entry.sha256):
+        elif sha256 in again.ghosts:
+            size_bytes = again.forget(sha256)
             rarity = max(1.0, once.ghost_bytes / (again.ghost_bytes + size_bytes))
             self.once_bytes = max(0.0, self.once_bytes - size_bytes * rarity)
             entry.uses = 1
 
-    def _share(self, entry: Entry) -> Share:
-        return self._again if entry.uses > 1 else self._once
-
     def rest(self, entry: Entry) -> None:
         """Its last user left: the latest of its list."""
-        share = self._share(entry)
+        share = self._again if entry.uses > 1 else self._once
         share.idle[entry.sha256] = entry
         share.idle_bytes += entry.extent.size_bytes
 
     def take(self, entry: Entry) -> None:
         """Somebody uses it, or it is too old; it leaves no ghost."""
-        share = self._share(entry)
+        share = self._again if entry.uses > 1 else self._once
         del share.idle[entry.sha256]
         share.idle_bytes -= entry.extent.size_bytes
 
     def evict(self, entry: Entry) -> None:
         """It goes, and its name stays for a while."""
-        share, size_bytes = self._share(entry), entry.extent.size_bytes
+        share = self._again if entry.uses > 1 else self._once
+        size_bytes = entry.extent.size_bytes
         del share.idle[entry.sha256]
         share.idle_bytes -= size_bytes
         share.ghosts[entry.sha256] = size_bytes
@@ -161,7 +162,7 @@ class Idle:
             assert share.ghost_bytes <= self._ghost_bytes_max
             assert len(share.ghosts) <= self._ghosts_max
             assert all(entry.pins == 0 for entry in share.idle.values())
-            assert all(self._share(entry) is share for entry in share.idle.values())
+            assert all((each.uses > 1) == (share is self._again) for each in share.idle.values())
         names = [name for share in shares for name in (*share.idle, *share.ghosts)]
         assert len(names) == len({*names}), "here and a ghost, or twice"
         assert 0 <= self.once_bytes <= self._size_bytes

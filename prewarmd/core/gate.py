@@ -92,7 +92,7 @@ class Gate:
         return not self.code or (now >= self.until and self.state is GateState.CLOSED)
 
     def enter(self) -> None:
-        """Somebody passes; through a closed gate that is the probe."""
+        """Somebody passes; through a closed gate that is the probe. Nothing while it is open."""
         if self.code:
             self._happen(GateEvent.ENTERED)
 

@@ -65,8 +65,10 @@ class Governor:
     def answered(self, began: float, answer_s: float, size_bytes: int, now: float) -> bool:
         """A send that began at `began` was answered `answer_s` after its last byte. Whether the
         rate went down."""
+        if not self.pace.interval_s:
+            return False
         excess_s = self._excess_s(answer_s) - size_bytes / SLOWEST_BYTES_PER_S
-        if self.pace.is_unpaced or began < self.decreased_at:
+        if began < self.decreased_at:
             return False
         if excess_s < LATE_S:
             self.late = 0
@@ -109,7 +111,7 @@ class Governor:
     def _note_clean(self, now: float) -> None:
         self.in_vain = 0
         # Only a pace that is used up tells anything: an idle chat is clean at any rate.
-        if self.pace.next_at() < now - self.pace.interval_s:
+        if self.pace.next_at < now - self.pace.interval_s:
             self.clean_since, self.clean = FOREVER, 0
             return
         self.clean_since = min(self.clean_since, now)

@@ -89,7 +89,7 @@ class Lane:
         gate = self.gate
         if gate.code and not gate.may_pass(now):
             return FOREVER if gate.probing else gate.until
-        return max(self.paused_until, self.pace.next_at())
+        return max(self.paused_until, self.pace.next_at)
 
     def repace(self, pace: Pace) -> None:
         """Its kind is known now."""
@@ -100,7 +100,8 @@ class Lane:
     def enter(self, now: float) -> None:
         """An upload begins."""
         self.pace.spend(now)
-        self.gate.enter()
+        if self.gate.code:
+            self.gate.enter()
         self.in_flight += 1
 
     def pause(self, until: float) -> None:

@@ -38,7 +38,7 @@ class Leaders:
         leader = self._leaders.get(content)
         if leader is job:
             del self._leaders[content]
-            return self.take_followers(job)
+            return self._followers.pop(job.id, [])
         if leader is not None and job in self._followers.get(leader.id, ()):
             self._followers[leader.id].remove(job)
         return []

@@ -33,12 +33,15 @@ class Pace:
     interval_s: float = field(init=False)
     per_hour: int = field(init=False)
     """Sends in an hour, as a whole number, so that sums of it stay exact."""
+    next_at: float = field(init=False, default=0.0)
+    """The earliest time of the next send."""
     _recent: deque[float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Derive the interval."""
         self._recent = deque(maxlen=self.window)
         self._set(self.factor)
+        self._foretell()
 
     @property
     def is_unpaced(self) -> bool:
@@ -56,21 +59,22 @@ class Pace:
         before_s = self.interval_s
         self._set(factor)
         self.theoretical += (self.interval_s - before_s) * (self.burst - 1)
+        self._foretell()
 
     def _set(self, factor: float) -> None:
         self.factor = factor
         self.interval_s = 1.0 / (self.per_s * factor) if self.per_s else 0.0
         self.per_hour = round(3600 / self.interval_s) if self.interval_s else UNPACED_PER_S * 3600
 
-    def next_at(self) -> float:
-        """The earliest time of the next send."""
+    def _foretell(self) -> None:
+        """Something of it changed: that is rarer than being asked."""
         if not self.interval_s:
-            return 0.0
+            return
         earliest = self.theoretical - self.interval_s * (self.burst - 1)
         recent = self._recent
         if self.window and len(recent) == self.window:
             earliest = max(earliest, recent[0] + self.span_s)
-        return max(earliest, self.last + self.least_s) if self.least_s else earliest
+        self.next_at = max(earliest, self.last + self.least_s) if self.least_s else earliest
 
     def spend(self, now: float) -> None:
         """A send happens now."""
@@ -80,12 +84,14 @@ class Pace:
         self.last = now
         if self.window:
             self._recent.append(now)
+        self._foretell()
 
     def hold_back(self, seconds: float, now: float) -> None:
         """So much was sent too early: make up for it."""
         if self.interval_s:
             behind = now + self.interval_s * (self.burst - 1)
             self.theoretical = max(self.theoretical, behind) + seconds
+            self._foretell()
 
     def follow(self, before: "Pace") -> None:
         """Take over what was spent under another pace, and what was learnt."""
@@ -94,3 +100,4 @@ class Pace:
             self.theoretical, self.last = before.theoretical, before.last
         if self.window:
             self._recent.extend(before._recent)  # noqa: SLF001  one pace to another
+        self._foretell()

@@ -8,8 +8,9 @@ is touched, and placed anew before anything starts.
 Costs: O(log n) in the number of bots that take turns or are parked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from itertools import count
 
 from prewarmd.core.bots import Backlog, Bot
 from prewarmd.core.lanes import Lane
@@ -31,7 +32,8 @@ class Roster:
         self.bots = {spec.slug: self._bot(spec, policy) for spec in bots}
         self.ahead: dict[Bot, None] = {}
         """Bots with bytes here that cannot send yet."""
-        self._turn = 0
+        self.next_turn: Callable[[], int] = count(1).__next__
+        """A number that rises with every turn that a bot has."""
         self._number = 0
         self._touched: dict[Bot, None] = {}
         self._parked: list[tuple[float, int, Bot]] = []
@@ -47,11 +49,6 @@ class Roster:
             limits.bot_in_flight_max, Spread(guarded=limits.paced and limits.guarded),
             self.to_load.alternation, self.to_send.alternation,
         )  # fmt: skip
-
-    def next_turn(self) -> int:
-        """A number that rises with every turn that a bot has."""
-        self._turn += 1
-        return self._turn
 
     def touch(self, bot: Bot) -> None:
         """Something of `bot` changed: look at it again before anything starts."""
@@ -69,7 +66,8 @@ class Roster:
         soonest, due = bot.alarm, -1
         for backlog in bot.backlogs.values():
             if not backlog.size:
-                self.to_load.remove(backlog)
+                if backlog in self.to_load.members:
+                    self.to_load.remove(backlog)
                 continue
             if due < 0:
                 due = DUE if bot.is_due(now) else 0
@@ -84,7 +82,7 @@ class Roster:
             at = self.to_send.place(bot, bot.loaded, 0, bot.send_turn, now)
             if now < at < soonest:
                 soonest = at
-        else:
+        elif bot in self.to_send.members:
             self.to_send.remove(bot)
         if soonest < bot.alarm:
             self.park(bot, soonest)

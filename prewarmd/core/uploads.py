@@ -65,7 +65,7 @@ class Uploads:
                 if bot.is_far(now):
                     self._unload(bot, now)
                 continue
-            if not desk.uploading.may_pass(now):
+            if desk.uploading.paid_at > now:
                 return
             child = self._children.pick()
             if child is None:
@@ -110,7 +110,7 @@ class Uploads:
                 desk.roster.park(bot, free_at)
                 continue
             child = self._children.pick_alone()
-            if child is None or not desk.uploading.may_pass(now):
+            if child is None or desk.uploading.paid_at > now:
                 return
             desk.unpile(job)
             self._send(bot, job, lane, child, now)

@@ -42,7 +42,7 @@ class Chat:
         answer that comes meanwhile."""
         end, free_at = self.now + seconds, self.now
         while True:
-            sent = max(self.pace.next_at(), free_at)
+            sent = max(self.pace.next_at, free_at)
             if self._flying and self._flying[0][0] <= min(sent, end):
                 self.now, began, taken_s = heappop(self._flying)
                 self.governor.answered(began, taken_s, size_bytes, self.now)
@@ -167,7 +167,7 @@ def test_what_was_sent_too_early_is_waited_for() -> None:
     """The delay would stay and every answer be late, at whatever rate."""
     chat = usual()
     chat.hear(USUAL_S + 6.0)
-    assert chat.pace.next_at() == pytest.approx(chat.now + 6.0, abs=0.1)
+    assert chat.pace.next_at == pytest.approx(chat.now + 6.0, abs=0.1)
 
 
 def test_late_again_soon_it_slows_down_more_firmly() -> None:
@@ -353,7 +353,7 @@ def test_it_goes_no_slower_than_the_floor() -> None:
         chat.now += 100.0
         chat.hear_late()
     assert chat.factor == FLOOR
-    assert chat.pace.next_at() <= chat.now + 60.0
+    assert chat.pace.next_at <= chat.now + 60.0
 
 
 # -- no pace, and any ----------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_a_chat_without_a_pace_never_changes() -> None:
         assert not chat.hear(30.0), "nothing to be written down"
         chat.governor.flooded(chat.now, chat.now)
     assert chat.factor == 1.0
-    assert chat.pace.next_at() == 0.0
+    assert chat.pace.next_at == 0.0
 
 
 def test_the_429s_of_one_flood_are_one_event_without_a_pace_too() -> None:
