@@ -2,7 +2,8 @@
 
 Nothing is paced and every answer comes at once, so this is what the engine costs and nothing else:
 jobs of 100 KB with sizes known, contents all different, admitted in pages of a thousand while there
-is room for them, events in batches as the shell would gather them.
+is room for them, events in batches as the shell would gather them, the collector set as it is in
+a supervisor.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from prewarmd.core.engine import Engine
 from prewarmd.core.jobs import Job, JobId, Kind
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy
+from prewarmd.supervisor import garbage
 
 JOBS = 50_000
 PAGE = 1000
@@ -56,8 +58,8 @@ def us_per_job(lanes: int) -> float:
     pages, generations = _pages(lanes), dict[int, int]()
     waiting: list[events.Event] = [events.Loaded()]
     now = taken = 0.0
-    gc.collect()
-    gc.freeze()
+    garbage.collect_seldom()
+    garbage.keep_what_is_here()
     while waiting or pages or engine.desk.jobs:
         if pages:
             waiting.append(events.Admitted(pages.pop()))

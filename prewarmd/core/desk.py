@@ -179,7 +179,8 @@ class Desk:
 
     def start(self, job: Job, phase: Phase) -> None:
         """It leaves its pile for work; a record unless it is running already."""
-        self.unpile(job)
+        if job.ring is not None:
+            self.unpile(job)
         self.enter(job, phase)
         if job.state is JobState.QUEUED:
             job.happen(JobEvent.STARTED)
@@ -196,10 +197,8 @@ class Desk:
         self.roster.touch(bot)
 
     def unpile(self, job: Job) -> None:
-        """It lies on no pile any more."""
-        ring = job.ring
-        if ring is not None:
-            ring.queue.remove(job)
+        """It leaves the pile on which it lies."""
+        job.ring.queue.remove(job)
 
     def release(self, job: Job, now: float, code: str = "", detail: str = "") -> None:
         """Back to its backlog, uncharged and in front: its turn had come."""
@@ -250,7 +249,8 @@ class Desk:
         """The job is finished, or no longer ours: no trace of it stays."""
         self.unpin(job, now)
         self.set_down(job, now)
-        self.unpile(job)
+        if job.ring is not None:
+            self.unpile(job)
         if job.phase in UNDER_WAY:
             self.enter(job, Phase.QUEUED)
         del self.jobs[job.id]

@@ -68,9 +68,6 @@ class Engine:
 
     def _handle(self, event: events.Event, now: float) -> None:
         match event:
-            case events.Admitted(jobs):
-                for job in jobs:
-                    self.desk.admit(job, now)
             case events.ChildReported(index, generation, report):
                 child = self.children.current(index, generation)
                 if child is None or report.task not in child.tasks:
@@ -80,6 +77,9 @@ class Engine:
             case events.Recalled(job_id, ready):
                 may_start = not (self.draining or self.stalled)
                 self.downloads.recalled(job_id, now, ready=ready, may_start=may_start)
+            case events.Admitted(jobs):
+                for job in jobs:
+                    self.desk.admit(job, now)
             case events.ChildBeat(index, generation):
                 if child := self.children.current(index, generation):
                     child.beat = now
@@ -129,18 +129,18 @@ class Engine:
     # -- what children say -----------------------------------------------------------------------
 
     def _report(self, child: Child, report: reports.Report, now: float) -> None:
-        match report:
+        match report:  # what comes most often, first
+            case reports.Uploaded():
+                self.uploads.uploaded(report, now)
+            case reports.Fetched(task, size_bytes, sha256, etag):
+                self.downloads.fetched(task, size_bytes, sha256, etag, now)
             case reports.Opened(task, size_bytes, _):
                 self.downloads.opened(task, size_bytes, now)
                 return  # the task goes on
-            case reports.Fetched(task, size_bytes, sha256, etag):
-                self.downloads.fetched(task, size_bytes, sha256, etag, now)
             case reports.Unchanged(task):
                 self.downloads.unchanged(task, now)
             case reports.FetchFailed(task, code, detail):
                 self.downloads.failed(task, code, detail, now)
-            case reports.Uploaded():
-                self.uploads.uploaded(report, now)
             case reports.UploadFailed():
                 self.uploads.failed(report, now)
             case reports.Listed(task, objects, after):

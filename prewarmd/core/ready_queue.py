@@ -142,7 +142,8 @@ class ReadyQueue(Generic[T]):
         alternation = self._alternation
         starved = item.queued_at + self.starve_after_s <= now and not alternation.starved_last
         alternation.starved_last = starved
-        self.remove(item)
+        if item.ring is not None:
+            self.remove(item)
         return starved
 
     def remove(self, item: T) -> bool:

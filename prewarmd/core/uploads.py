@@ -110,7 +110,7 @@ class Uploads:
                 desk.roster.park(bot, free_at)
                 continue
             child = self._children.pick_alone()
-            if child is None or desk.uploading.paid_at > now:
+            if child is None or not desk.uploading.may_pass(now):
                 return
             desk.unpile(job)
             self._send(bot, job, lane, child, now)

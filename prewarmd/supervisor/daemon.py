@@ -33,6 +33,7 @@ from prewarmd.errors import AlreadyRunningError, BootError, ExitCode, StoreUnwri
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
 from prewarmd.store.sqlite import SqliteStore
+from prewarmd.supervisor import garbage
 from prewarmd.supervisor.api import Api
 from prewarmd.supervisor.clock import monotonic, wall
 from prewarmd.supervisor.forms import Judge
@@ -155,12 +156,16 @@ class Daemon:
                 "daemon.started", version=__version__, pid=os.getpid(), workers=config.workers,
                 socket=str(config.socket), orphans=orphans,
             )  # fmt: skip
-            for task in (loop.keep(intake.load()), loop.keep(self._notify(engine))):
+            for task in (loop.keep(self._load(intake)), loop.keep(self._notify(engine))):
                 stack.callback(task.cancel)
             await loop.run()
             WatchDog().status("stopping")
             self._log.info("daemon.stopped", failure=loop.failure or None)
             return ExitCode.SOFTWARE if loop.failure else ExitCode.OK
+
+    async def _load(self, intake: Intake) -> None:
+        await intake.load()
+        garbage.keep_what_is_here()
 
     def _obey_signals(self, loop: Loop) -> None:
         def stop() -> None:
@@ -263,5 +268,6 @@ def run_daemon(config: Config, *, log_level: str = "info") -> ExitCode:
     """Run in the foreground; the exit code. Raises PrewarmdError when it cannot start."""
     log.set_up(log_level, secrets=config.secrets)
     setproctitle("prewarmd: supervisor")
+    garbage.collect_seldom()
     tempfile.tempdir = temporary_base()  # the forkserver listens there
     return uvloop.run(Daemon(config, log.get("supervisor")).run())
