@@ -153,7 +153,9 @@ class Intake:
         if before is None or before.state not in (JobState.QUEUED, JobState.WAITING):
             return False, before.state if before else None
         state = await self._store.cancel(job)
-        self._loop.put(Forgotten(job))
+        if state is JobState.CANCELLED:
+            # A job that was read in and started meanwhile is the engine's to finish.
+            self._loop.put(Forgotten(job))
         return state is JobState.CANCELLED, state
 
     async def retry(self, job: JobId) -> tuple[bool, JobState | None]:
