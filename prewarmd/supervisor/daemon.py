@@ -32,6 +32,7 @@ from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.errors import AlreadyRunningError, BootError, ExitCode, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
+from prewarmd.store.base import BatchRow
 from prewarmd.store.sqlite import SqliteStore
 from prewarmd.supervisor import garbage
 from prewarmd.supervisor.api import Api
@@ -150,21 +151,22 @@ class Daemon:
             judge = Judge({bot.slug for bot in config.bots}, config.r2.all_buckets)
             api = Api(intake, store, status, metrics, judge)
             orphans = await store.adopt_orphans()
+            batches = await store.open_batches()
             await stack.enter_async_context(self._serve(api))
             self._obey_signals(loop)
             self._log.info(
                 "daemon.started", version=__version__, pid=os.getpid(), workers=config.workers,
                 socket=str(config.socket), orphans=orphans,
             )  # fmt: skip
-            for task in (loop.keep(self._load(intake)), loop.keep(self._notify(engine))):
+            for task in (loop.keep(self._load(intake, batches)), loop.keep(self._notify(engine))):
                 stack.callback(task.cancel)
             await loop.run()
             WatchDog().status("stopping")
             self._log.info("daemon.stopped", failure=loop.failure or None)
             return ExitCode.SOFTWARE if loop.failure else ExitCode.OK
 
-    async def _load(self, intake: Intake) -> None:
-        await intake.load()
+    async def _load(self, intake: Intake, batches: list[BatchRow]) -> None:
+        await intake.load(batches)
         garbage.keep_what_is_here()
 
     def _obey_signals(self, loop: Loop) -> None:

@@ -72,17 +72,30 @@ class Intake:
         self._pattern = pattern
         self._batches: dict[int, BatchRow] = {}
         self._reserved = 0
+        self._ahead: set[JobId] | None = set()
+        """Jobs that came in by themselves while the store is read in; None once it is."""
         loop.submit_page = self.submit_page
 
-    async def load(self) -> None:
-        """Hand everything unfinished to the engine, page by page, while the API accepts."""
+    async def load(self, batches: Sequence[BatchRow]) -> None:
+        """Hand everything unfinished to the engine, page by page, while the API accepts.
+
+        `batches` are those that were open before the API accepted any: what is read later holds
+        the new ones, too. They are listed after the jobs are in, so that they know the room there
+        is.
+
+        A job that a client brings in meanwhile is handed over by whoever committed it, and may be
+        done with before the page that holds it is here. Pages are read in the writer's order, so
+        whatever is in one was handed over before it: it is told by `_ahead` and passed over.
+        """
         self._loop.put(HoldsRemembered([hold_of(row) for row in await self._store.holds()]))
         after = JobId(0)
         while page := await self._store.claim(after, PAGE_ROWS):
-            jobs = [job_of(row, orphan_delay_s=ORPHAN_DELAY_S) for row in page]
-            self._loop.put(Admitted(jobs))
+            assert self._ahead is not None
+            old = [row for row in page if row.id not in self._ahead]
+            self._loop.put(Admitted([job_of(row, orphan_delay_s=ORPHAN_DELAY_S) for row in old]))
             after = page[-1].id
-        for batch in await self._store.open_batches():
+        self._ahead = None
+        for batch in batches:
             self._open(batch)
         self._loop.put(Loaded())
 
@@ -112,12 +125,14 @@ class Intake:
             done = await self._store.submit([self.with_content(job) for job in jobs])
         finally:
             self._reserved -= len(jobs)
-        self._admit(done)
+        self._admit(done.rows)
         return done
 
-    def _admit(self, done: Submitted) -> None:
-        if done.rows:
-            self._loop.put(Admitted([job_of(row) for row in done.rows]))
+    def _admit(self, rows: Sequence[JobRow]) -> None:
+        if self._ahead is not None:
+            self._ahead.update(row.id for row in rows)
+        if rows:
+            self._loop.put(Admitted([job_of(row) for row in rows]))
 
     async def open_batch(self, bot: str, bucket: str, prefix: str, kind: Kind | None) -> BatchRow:
         """Acknowledge a prefix; it is listed page by page as the queue has room."""
@@ -139,7 +154,7 @@ class Intake:
         done = await self._loop.until_written(
             lambda: self._store.submit_page(batch.id, jobs, len(objects), page.after, page.done)
         )
-        self._admit(done)
+        self._admit(done.rows)
         if page.done:
             del self._batches[batch.id]
         self._loop.put(PageSubmitted(page.batch, page.after, page.done))
@@ -166,7 +181,7 @@ class Intake:
         row = await self._store.retry(job)
         if row is None or isinstance(row, JobState):
             return False, row
-        self._loop.put(Admitted([job_of(row)]))
+        self._admit([row])
         return True, None
 
     async def _ask(self, make: Any) -> Reply:

@@ -7,6 +7,7 @@ they do, only about whether they are told to.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.core.reports import FetchFailed
 from prewarmd.ipc.arena import Arena
 from prewarmd.sandbox.daemon import until
-from prewarmd.store.base import NewJob
+from prewarmd.store.base import JobRow, NewJob
 from prewarmd.store.sqlite import SqliteStore
 from prewarmd.supervisor.clock import monotonic, wall
 from prewarmd.supervisor.intake import Intake
@@ -32,16 +33,19 @@ PHOTO = NewJob("alpha", "media", "a.jpg", Kind.PHOTO, size_bytes=1000)
 
 
 class Child:
-    """In the place of `Processes`: one child that greets, and keeps what it is told to fetch."""
+    """In the place of `Processes`: one child that keeps what it is told to fetch. One that does not
+    greet gets nothing, so jobs stay queued."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, *, greets: bool) -> None:
         self.fetches: asyncio.Queue[verbs.Fetch] = asyncio.Queue()
         self._loop = loop
+        self._greets = greets
         self._generation = 0
 
     def spawn(self, index: int, generation: int) -> None:
         self._generation = generation
-        self._loop.put(ChildGreeted(index, generation, 1))
+        if self._greets:
+            self._loop.put(ChildGreeted(index, generation, 1))
 
     def tell(self, index: int, message: Any, *, upload: tuple[int, int] | None = None) -> None:
         if isinstance(message, verbs.Fetch):
@@ -49,6 +53,8 @@ class Child:
 
     def retire(self, index: int, generation: int) -> None:
         self._loop.put(ChildExited(index, generation, "exited with 0"))
+
+    kill = retire
 
     def fail(self, fetch: verbs.Fetch) -> None:
         """Its object does not exist."""
@@ -59,17 +65,25 @@ class Child:
 class Room:
     """What `Daemon.run` builds, without processes and sockets."""
 
-    def __init__(self, store: SqliteStore, loop: Loop) -> None:
+    def __init__(self, store: SqliteStore, loop: Loop, *, greets: bool) -> None:
         self.store = store
         self.loop = loop
         self.intake = Intake(loop, store, None)
-        self.child = Child(loop)
+        self.child = Child(loop, greets=greets)
         loop.processes = self.child  # type: ignore[assignment]  # as much of it as the loop calls
 
     async def state(self, job: JobId) -> JobState:
         row = await self.store.job(job)
         assert row is not None
         return row.state
+
+    async def read_in(self) -> None:
+        """Wait for the engine to have heard that everything was read."""
+
+        async def is_so() -> bool:
+            return not self.loop.engine.loading
+
+        await until(is_so)
 
     async def until_state(self, job: JobId, state: JobState) -> None:
         async def is_so() -> bool:
@@ -79,13 +93,15 @@ class Room:
 
 
 @asynccontextmanager
-async def room(folder: Path, kind: type[SqliteStore] = SqliteStore) -> AsyncIterator[Room]:
+async def room(
+    folder: Path, kind: type[SqliteStore], *, greets: bool = True
+) -> AsyncIterator[Room]:
     """A room whose loop turns; drained at the end."""
     store = await kind.open(folder, bot_ids={"alpha": 11}, ttl_s=0, wall=wall, clock=monotonic)
     arena = Arena.of(POLICY.cache_bytes)
     engine = Engine(POLICY, [BotSpec("alpha", ((-1001, "channel"),))])
     loop = Loop(engine, store, arena, Observer(Metrics(), log.get("test")), monotonic, lambda: 0.5)
-    place = Room(store, loop)
+    place = Room(store, loop, greets=greets)
     turning = asyncio.create_task(loop.run())
     try:
         yield place
@@ -103,7 +119,7 @@ async def test_a_cancel_that_came_too_late_leaves_the_job_to_the_engine(tmp_path
 
     class Overtaken(SqliteStore):
         async def cancel(self, job: JobId) -> JobState | None:
-            await place.intake.load()
+            await place.intake.load([])
             await place.until_state(job, JobState.RUNNING)
             return await super().cancel(job)
 
@@ -112,3 +128,25 @@ async def test_a_cancel_that_came_too_late_leaves_the_job_to_the_engine(tmp_path
         assert await place.intake.cancel(job) == (False, JobState.RUNNING)
         place.child.fail(await place.child.fetches.get())
         await place.until_state(job, JobState.FAILED)
+
+
+async def test_what_came_in_while_the_store_was_read_is_not_taken_in_again(tmp_path: Path) -> None:
+    """A page of the store may hold a job that came in by itself and is done with by the time the
+    page is. Taken in a second time, a job that was cancelled would be sent."""
+
+    class Slow(SqliteStore):
+        async def claim(self, after: JobId, limit: int) -> list[JobRow]:
+            rows = await super().claim(after, limit)
+            for row in rows:
+                assert await place.intake.cancel(row.id) == (True, None)
+            return rows
+
+    async with room(tmp_path, Slow, greets=False) as place:
+        gone = (await place.intake.submit([PHOTO])).admissions[0].job
+        [again] = (await place.store.submit([replace(PHOTO, key="b.jpg")])).admissions
+        await place.store.cancel(again.job)
+        assert await place.intake.retry(again.job) == (True, None)
+        await place.intake.load([])
+        await place.read_in()
+        assert not place.loop.engine.desk.jobs
+        assert {await place.state(job) for job in (gone, again.job)} == {JobState.CANCELLED}
