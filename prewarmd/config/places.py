@@ -22,7 +22,7 @@ SOCKET_BYTES_MAX = 107
 
 def temporary_base() -> str:
     """Where temporary directories with sockets in them are made: TMPDIR, unless it is so long that
-    their names would not fit `sockaddr_un`; ours and multiprocessing's need about 45 bytes."""
+    their names would not fit `sockaddr_un`; ours need about 45 bytes."""
     usual = tempfile.gettempdir()
     return usual if len(os.fsencode(usual)) <= SOCKET_BYTES_MAX - 45 else "/tmp"  # noqa: S108  mkdtemp makes a private one in it
 

@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import socket
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,6 @@ from setproctitle import setproctitle
 from systemd_watchdog import WatchDog
 
 from prewarmd import __version__
-from prewarmd.config.places import temporary_base
 from prewarmd.config.tree import Config
 from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
@@ -40,7 +38,7 @@ from prewarmd.supervisor.clock import monotonic, wall
 from prewarmd.supervisor.forms import Judge
 from prewarmd.supervisor.intake import Intake
 from prewarmd.supervisor.loop import Loop
-from prewarmd.supervisor.processes import Processes
+from prewarmd.supervisor.processes import Processes, house_forkserver
 from prewarmd.supervisor.status import Status
 from prewarmd.telemetry import log
 from prewarmd.telemetry.metrics import Metrics
@@ -133,6 +131,7 @@ class Daemon:
         )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
+            house_forkserver(config.state_dir)
             engine = Engine(policy_of(config), bots_of(config))
             arena = Arena.of(engine.desk.cache.extents.size_bytes)
             stack.callback(arena.close)
@@ -271,5 +270,4 @@ def run_daemon(config: Config, *, log_level: str = "info") -> ExitCode:
     log.set_up(log_level, secrets=config.secrets)
     setproctitle("prewarmd: supervisor")
     garbage.collect_seldom()
-    tempfile.tempdir = temporary_base()  # the forkserver listens there
     return uvloop.run(Daemon(config, log.get("supervisor")).run())

@@ -13,15 +13,18 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any, Protocol
 
 from prewarmd.core.events import ChildBeat, ChildExited, ChildGreeted, ChildReported, Event
 from prewarmd.core.stage import Stage
-from prewarmd.errors import ProtocolError
+from prewarmd.errors import ProtocolError, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
 from prewarmd.ipc.channel import Channel
@@ -30,6 +33,29 @@ from prewarmd.worker.entry import PRELOAD, run_child
 from prewarmd.worker.spec import ChildSpec
 
 EXIT_WAIT_S = 1.0
+FORKSERVER = "forkserver"
+
+
+def house_forkserver(state_dir: Path) -> None:
+    """Have the forkserver listen inside the state directory: multiprocessing makes a directory for
+    its socket where `tempfile` says, and takes it away at the end of an orderly exit only. What a
+    supervisor that was killed left is taken away here, so call this with the state lock held.
+
+    The place is named by a descriptor, which stays open to the end of the process: a state
+    directory's own path may be longer than a socket's may be (unix(7)). The socket is bound and
+    connected to in this process alone. An abstract one would be open to every user of the machine,
+    and whoever connects can run code (CVE-2022-42919).
+    """
+    place = state_dir / FORKSERVER
+    try:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StoreUnwritableError(
+            f"cannot make {place}: {error.strerror}", "look at the disk of the state directory"
+        ) from None
+    tempfile.tempdir = f"/proc/self/fd/{descriptor}"
 
 
 class Inbox(Protocol):

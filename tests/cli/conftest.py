@@ -119,12 +119,11 @@ bytes = "4MiB"
         assert not [planted for planted in PLANTED if planted in said], said
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def daemon(self) -> "subprocess.Popen[bytes]":
-        """Start a daemon, and wait until its child is up."""
+    def daemon(self, *words: str | Path) -> "subprocess.Popen[bytes]":
+        """Start a daemon, on `state` unless told otherwise, and wait until its child is up."""
+        words = words or ("--state-dir", self.state)
         with (self.root / "daemon.log").open("ab") as log:
-            process = self.start(
-                "run", "--state-dir", self.state, "-c", self.file, stdout=log, stderr=log
-            )
+            process = self.start("run", *words, "-c", self.file, stdout=log, stderr=log)
         self._daemons.append(process)
 
         def is_up() -> bool:

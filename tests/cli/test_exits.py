@@ -109,12 +109,13 @@ def test_one_daemon_per_state_directory_and_socket(site: Site) -> None:
     assert not site.socket.exists()
 
 
-def test_a_long_tmpdir_keeps_no_child_from_starting(site: Site) -> None:
-    """A CI's deep directory: multiprocessing would name a socket in it that is too long."""
+@pytest.mark.parametrize("name", ["TMPDIR", "PREWARMD_STATE_DIR"])
+def test_a_long_path_keeps_no_child_from_starting(site: Site, name: str) -> None:
+    """A CI's deep directory: the name of a socket in it would be too long for the system."""
     deep = site.root / ("d" * 90)
     deep.mkdir()
-    site.extra_env["TMPDIR"] = str(deep)
-    site.daemon()
+    site.extra_env = {name: str(deep), "PREWARMD_SOCKET": str(site.socket)}
+    site.daemon("--workers", "1")
     assert site.run("status").code == ExitCode.OK
 
 

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from prewarmd.sandbox.daemon import RunningDaemon, until
 from prewarmd.sandbox.media import Format
+from prewarmd.supervisor.processes import FORKSERVER
 from tests.support.house import House, child_pids
 
 ONE = "workers = 1\n[queue]\nretry_base_s = 0.1\n"
@@ -104,6 +106,30 @@ async def test_a_supervisor_killed_at_work_loses_nothing(house: House) -> None:
         assert len({job["file_unique_id"] for job in jobs}) == len(stored)
     finally:
         assert await daemon.stop() == 0
+
+
+async def test_a_killed_supervisor_leaves_nothing_outside_its_state_directory(
+    house: House, tmp_path: Path
+) -> None:
+    """Multiprocessing's own temporary directories would pile up in TMPDIR, one for each death; in
+    the state directory the next start takes away what is left, and an exit does."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    house.configure()
+    env = {"TMPDIR": str(temporary)}
+    daemon = RunningDaemon(house.configuration, house.directory / "state", env=env)
+    place = daemon.directory / FORKSERVER
+    for _ in range(2):
+        await daemon.start()
+        [socket] = place.glob("*/*")
+        assert socket.is_socket()
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+        await daemon.kill()
+    await daemon.start()
+    assert len(list(place.iterdir())) == 1
+    assert await daemon.stop() == 0
+    assert list(place.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 async def test_file_ids_survive_a_restart(house: House) -> None:
