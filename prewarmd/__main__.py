@@ -6,10 +6,15 @@ Imports nothing at module level: children started by forkserver import this modu
 
 
 def main() -> None:
-    """Run the command line."""
-    from prewarmd.cli.main import main as run
+    """Run the command line; Ctrl-C ends it without a traceback from here on."""
+    try:
+        from prewarmd.cli.interrupt import at_once
 
-    run()
+        with at_once():
+            from prewarmd.cli.main import main as run
+        run()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import orjson
 import typer
 
+from prewarmd.cli.interrupt import at_once
 from prewarmd.errors import ExitCode, NotRunningError, PrewarmdError, UnreadyError
 
 ANSWER_WAIT_S = 30.0
@@ -78,7 +79,8 @@ def find(
         path = named.expanduser().absolute()
         # `run --state-dir` puts the socket beside the lock; elsewhere nothing tells whose it is.
         return Place(path, path.parent if (path.parent / "lock").exists() else None)
-    from prewarmd.config import find_places
+    with at_once():
+        from prewarmd.config import find_places
 
     places = find_places(config, env)
     return Place(places.socket, places.state_dir)

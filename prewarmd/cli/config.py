@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from prewarmd.cli.interrupt import at_once
+
 
 def config(
     file: Annotated[Path | None, typer.Option("-c", "--config", help="Configuration.")] = None,
@@ -13,7 +15,8 @@ def config(
     workers: Annotated[int | None, typer.Option(help="As for `run`.")] = None,
 ) -> None:
     """Print the effective configuration as TOML: file, environment, flags and defaults."""
-    from prewarmd.config import effective_toml, load
+    with at_once():
+        from prewarmd.config import effective_toml, load
 
     overrides = {"state_dir": str(state_dir) if state_dir else None, "workers": workers}
     loaded = load(file, os.environ, overrides)

@@ -13,6 +13,7 @@ import typer
 from prewarmd.cli import words
 from prewarmd.cli.client import SocketFlag
 from prewarmd.cli.findings import Finding, Verdict
+from prewarmd.cli.interrupt import at_once
 from prewarmd.errors import ExitCode
 
 COLOURS = {Verdict.OK: "green", Verdict.FAILED: "red"}
@@ -25,8 +26,9 @@ def doctor(
     socket: SocketFlag = None,
 ) -> None:
     """Check directories, store, buckets, bots and chats, and say how to put them right."""
-    from prewarmd.cli.checks import examine
-    from prewarmd.config import load
+    with at_once():
+        from prewarmd.cli.checks import examine
+        from prewarmd.config import load
 
     overrides = {"state_dir": state_dir and str(state_dir), "socket": socket and str(socket)}
     loaded = load(config, os.environ, overrides)

@@ -8,6 +8,7 @@ import typer
 
 from prewarmd.cli import words
 from prewarmd.cli.client import Client, ConfigFlag, SocketFlag, find
+from prewarmd.cli.interrupt import at_once
 from prewarmd.core.jobs import JobState
 
 PAGE_MAX = 1000
@@ -78,9 +79,10 @@ def _row(job: dict[str, Any]) -> list[str]:
 
 
 def _table(rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    with at_once():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for name in COLUMNS:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from prewarmd import __version__
+from prewarmd.cli.interrupt import at_once, end_at_once
 from prewarmd.errors import ConfigError, ExitCode, PrewarmdError
 
 COMMANDS = (
@@ -38,7 +39,8 @@ class _Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:
-            verb = getattr(import_module(f"prewarmd.cli.{cmd_name}"), cmd_name)
+            with at_once():
+                verb = getattr(import_module(f"prewarmd.cli.{cmd_name}"), cmd_name)
             if not isinstance(verb, typer.Typer):
                 app = typer.Typer(**LOOK | {"no_args_is_help": False})
                 app.command(cmd_name)(verb)
@@ -85,3 +87,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    finally:
+        end_at_once()  # all is done, but for Python's own end, which would be loud

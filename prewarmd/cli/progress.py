@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from prewarmd.cli.interrupt import at_once
+
 LINE_EVERY_S = 2.0
 
 
@@ -24,8 +26,9 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
-            from rich import progress
-            from rich.console import Console
+            with at_once():
+                from rich import progress
+                from rich.console import Console
 
             self._bar = progress.Progress(
                 progress.TextColumn("{task.description}"),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from prewarmd.cli.interrupt import at_once
 from prewarmd.errors import ExitCode
 
 
@@ -29,7 +30,8 @@ def run(
     log_level: Annotated[Level, typer.Option(help="The least that is logged.")] = Level.INFO,
 ) -> None:
     """Run the daemon until it is told to stop."""
-    from prewarmd.config import load
+    with at_once():
+        from prewarmd.config import load
 
     overrides = {"state_dir": str(state_dir) if state_dir else None, "workers": workers}
     loaded = load(config, os.environ, overrides)
@@ -40,6 +42,7 @@ def run(
         bots = ", ".join(bot.slug for bot in loaded.bots)
         typer.echo(f"configuration ok ({source}); bots: {bots}; socket: {loaded.socket}")
         raise typer.Exit(ExitCode.OK)
-    from prewarmd.supervisor.daemon import run_daemon
+    with at_once():
+        from prewarmd.supervisor.daemon import run_daemon
 
     raise typer.Exit(run_daemon(loaded, log_level=log_level))

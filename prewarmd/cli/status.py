@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from prewarmd.cli.client import Client, ConfigFlag, Place, SocketFlag, UnansweredError, find
+from prewarmd.cli.interrupt import at_once
 from prewarmd.errors import ExitCode, NotRunningError
 
 ANSWER_WAIT_S = 2.0
@@ -46,7 +47,8 @@ def status(
     if as_json:
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:
-        from prewarmd.cli.screen import screen
+        with at_once():
+            from prewarmd.cli.screen import screen
 
         _console().print(screen(found))
     raise typer.Exit(exit_code(found))
@@ -113,10 +115,11 @@ def _line(found: dict[str, Any] | None, absent: str) -> str:
 
 
 def _live(again: Callable[[Callable[[dict[str, Any] | None, str], None]], None]) -> None:
-    from rich.live import Live
-    from rich.text import Text
+    with at_once():
+        from rich.live import Live
+        from rich.text import Text
 
-    from prewarmd.cli.screen import screen
+        from prewarmd.cli.screen import screen
 
     console = _console()
     if not console.is_terminal:
