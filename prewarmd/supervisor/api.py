@@ -1,48 +1,25 @@
 """The HTTP API, on the daemon's socket and, when configured, on TCP with a bearer token.
 
 A submit is answered 202 after its commit returned. Everything about a job or a media is read from
-the store, so a `ready` is seen only when it is committed. Errors are problem details (RFC 9457).
+the store, so a `ready` is seen only when it is committed. Errors are `problems`.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from prewarmd.core.content import SHA256
 from prewarmd.core.jobs import JobId, JobState, Kind, parse_public_id, public_id
-from prewarmd.errors import StoreDamagedError, StoreUnwritableError
 from prewarmd.store.base import JobQuery, JobRow, JobStore, MediaRow
 from prewarmd.supervisor.clock import iso
 from prewarmd.supervisor.forms import Judge, Prefix, ProblemError
-from prewarmd.supervisor.intake import Intake, QueueFullError
+from prewarmd.supervisor.intake import Intake
+from prewarmd.supervisor.problems import Handler, answer, problem
 from prewarmd.supervisor.status import Status
 from prewarmd.telemetry.metrics import Metrics
 
 PAGE_MAX = 1000
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def answer(value: Any, status: int = 200, kind: str = "application/json") -> web.Response:
-    """A JSON answer."""
-    return web.Response(body=orjson.dumps(value), status=status, content_type=kind)
-
-
-def problem(error: ProblemError, headers: dict[str, str] | None = None) -> web.Response:
-    """A refusal as application/problem+json."""
-    value = {
-        "type": "about:blank",
-        "title": error.code,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-        **error.more,
-    }
-    response = answer(value, error.status, "application/problem+json")
-    response.headers.update(headers or {})
-    return response
 
 
 def job_json(row: JobRow) -> dict[str, Any]:
@@ -99,8 +76,9 @@ class Api:
         self._judge = judge
 
     def application(self, max_body_bytes: int, token: str | None = None) -> web.Application:
-        """The aiohttp application; with `token` every request must bear it."""
-        guards = [_problems] if token is None else [_problems, _bearer(token)]
+        """The aiohttp application, for a `problems.Runner`; with `token` every request must bear
+        it."""
+        guards = [] if token is None else [_bearer(token)]
         app = web.Application(client_max_size=max_body_bytes, middlewares=guards)
         app.add_routes(
             [
@@ -285,29 +263,6 @@ class Api:
             body=self._metrics.exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
-
-
-@web.middleware
-async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every refusal in one shape."""
-    try:
-        return await handler(request)
-    except ProblemError as error:
-        return problem(error)
-    except QueueFullError:
-        full = ProblemError(429, "QueueFull", "the queue is full; nothing of this was taken")
-        return problem(full, {"Retry-After": "5"})
-    except StoreUnwritableError as error:
-        return problem(ProblemError(507, "StoreUnwritable", str(error)), {"Retry-After": "5"})
-    except StoreDamagedError as error:
-        return problem(ProblemError(503, "StoreDamaged", str(error)))
-    except web.HTTPRequestEntityTooLarge:
-        rule = f"the body is larger than http.max_body, {request.client_max_size} bytes"
-        return problem(ProblemError(413, "TooLarge", rule))
-    except web.HTTPException as error:
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        code = error.reason.replace(" ", "")
-        return problem(ProblemError(error.status, code, error.reason), allow)
 
 
 def _bearer(token: str) -> Any:

@@ -38,6 +38,7 @@ from prewarmd.supervisor.clock import monotonic, wall
 from prewarmd.supervisor.forms import Judge
 from prewarmd.supervisor.intake import Intake
 from prewarmd.supervisor.loop import Loop
+from prewarmd.supervisor.problems import Runner
 from prewarmd.supervisor.processes import Processes, house_forkserver
 from prewarmd.supervisor.status import Status
 from prewarmd.telemetry import log
@@ -195,7 +196,7 @@ class Daemon:
     async def _serve(self, api: Api) -> AsyncIterator[None]:
         http = self._config.http
         async with contextlib.AsyncExitStack() as stack:
-            runner = _runner(api.application(http.max_body))
+            runner = Runner(api.application(http.max_body))
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             listener = _listen(self._config.socket)
@@ -205,16 +206,11 @@ class Daemon:
                 token = http.token.get_secret_value() if http.token else None
                 if not token:
                     raise BootError("http.listen is set without a token", "set http.token_file")
-                tcp = _runner(api.application(http.max_body, token))
+                tcp = Runner(api.application(http.max_body, token))
                 await tcp.setup()
                 stack.push_async_callback(tcp.cleanup)
                 await _listen_tcp(tcp, *http.address)
             yield
-
-
-def _runner(application: web.Application) -> web.AppRunner:
-    # A body that aiohttp cannot decompress is a 500 and two tracebacks; the API refuses them all.
-    return web.AppRunner(application, access_log=None, auto_decompress=False)
 
 
 async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:

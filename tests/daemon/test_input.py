@@ -12,6 +12,7 @@ from tests.support.house import House
 
 LONG = "k" * 1025
 HTTP_TOKEN = "planted-http-token"
+HEAD = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,16 @@ def ask(
     path: Any, verb: str, target: str, body: bytes = b"", headers: str = ""
 ) -> tuple[int, Any, str]:
     """One request over the socket, byte for byte as written: (status, JSON, head)."""
+    head = f"{verb} {target} {HEAD}{headers}"
+    return talk(path, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def talk(path: Any, request: bytes) -> tuple[int, Any, str]:
+    """What is answered to these bytes."""
     with socket.socket(socket.AF_INET if isinstance(path, tuple) else socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(path if isinstance(path, tuple) else str(path))
-        head = f"{verb} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}"
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        connection.sendall(request)
         data = b""
         while piece := connection.recv(65536):
             data += piece
@@ -177,6 +183,44 @@ def test_every_refusal_is_a_problem_document(
     assert "application/problem+json" in head
     assert problem["status"] == status
     assert problem["title"]
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("secret-word\r\n\r\n", "method"),
+        ("GET /healthz HTTP/9.9\r\n\r\n", "status line"),
+        ("GET http://[secret-word/ HTTP/1.1\r\n\r\n", "target"),
+        (f"GET /{LONG * 9} HTTP/1.1\r\n\r\n", "too long"),
+        (f"GET /healthz {HEAD}secret-word\r\n\r\n", "header"),
+        (f"GET /healthz {HEAD}Authorization: secret-word\0\r\n\r\n", "header"),
+        (f"GET /healthz {HEAD}A: {LONG * 9}\r\n\r\n", "too long"),
+        (f"POST /v1/jobs {HEAD}Content-Length: -1\r\n\r\n", "content-length"),
+        (f"POST /v1/jobs {HEAD}Transfer-Encoding: chunked\r\n\r\nxy\r\n\r\n", "chunk"),
+    ],
+)
+def test_what_is_no_http_is_a_problem_document(
+    socket_path: Any, port: int, head: str, words: str
+) -> None:
+    """It reaches no handler. Nothing of it is told again, least of all in the log: the line that a
+    client got wrong may be the one with its token."""
+    for path in (socket_path, ("127.0.0.1", port)):
+        got, problem, top = talk(path, head.encode())
+        assert (got, problem["status"], problem["code"]) == (400, 400, "BadRequest")
+        assert "application/problem+json" in top
+        assert words in problem["detail"]
+        assert "secret" not in problem["detail"]
+    log = socket_path.parent.with_name(socket_path.parent.name + ".log").read_text()
+    assert "secret-word" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("target", ["/v1/jobs", "/nothing"])
+def test_an_expectation_that_is_not_met_is_417(socket_path: Any, target: str) -> None:
+    """Refused before any handler, in the same shape."""
+    got, problem, top = ask(socket_path, "POST", target, headers="Expect: wonders\r\n")
+    assert (got, problem["status"], problem["code"]) == (417, 417, "ExpectationFailed")
+    assert "application/problem+json" in top
 
 
 @pytest.mark.parametrize(
