@@ -13,13 +13,18 @@ from prewarmd.core.content import SHA256
 from prewarmd.core.jobs import JobId, JobState, Kind, parse_public_id, public_id
 from prewarmd.store.base import JobQuery, JobRow, JobStore, MediaRow
 from prewarmd.supervisor.clock import iso
-from prewarmd.supervisor.forms import Judge, Prefix, ProblemError
+from prewarmd.supervisor.forms import Judge, Prefix, ProblemError, check_parameters
 from prewarmd.supervisor.intake import Intake
 from prewarmd.supervisor.problems import Handler, answer, problem
 from prewarmd.supervisor.status import Status
 from prewarmd.telemetry.metrics import Metrics
 
 PAGE_MAX = 1000
+_PARAMETERS = {
+    ("GET", "/v1/jobs"): ("state", "bot", "limit", "cursor"),
+    ("GET", "/v1/media"): ("bot", "key", "bucket", "kind"),
+}
+"""What a query may name; on any other route it may name nothing."""
 
 
 def job_json(row: JobRow) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class Api:
     def application(self, max_body_bytes: int, token: str | None = None) -> web.Application:
         """The aiohttp application, for a `problems.Runner`; with `token` every request must bear
         it."""
-        guards = [] if token is None else [_bearer(token)]
+        guards = [_known_parameters] if token is None else [_bearer(token), _known_parameters]
         app = web.Application(client_max_size=max_body_bytes, middlewares=guards)
         app.add_routes(
             [
@@ -263,6 +268,15 @@ class Api:
             body=self._metrics.exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+@web.middleware
+async def _known_parameters(request: web.Request, handler: Handler) -> web.StreamResponse:
+    resource = request.match_info.route.resource
+    if request.query and resource is not None:  # None: the router refuses the request itself
+        method = "GET" if request.method == "HEAD" else request.method
+        check_parameters(request.query, _PARAMETERS.get((method, resource.canonical), ()))
+    return await handler(request)
 
 
 def _bearer(token: str) -> Any:

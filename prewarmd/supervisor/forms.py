@@ -3,7 +3,7 @@
 Every refusal names the field and the rule; a batch with one bad job names its index.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -73,6 +73,16 @@ def parse_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ProblemError(400, "NotJson", f"the body is not JSON in UTF-8: {error}") from None
+
+
+def check_parameters(given: Iterable[str], known: Collection[str]) -> None:
+    """A ProblemError 400 that names the first parameter of a query that is none of `known`: one
+    that was ignored would look as if it had been obeyed."""
+    for name in given:
+        if name not in known:
+            there_are = f"known: {', '.join(known)}" if known else "none is taken here"
+            rule = f"{_shown(name)} is no known parameter; {there_are}"
+            raise ProblemError(400, "UnknownParameter", rule, field=name)
 
 
 def _shown(text: str) -> str:

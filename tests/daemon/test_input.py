@@ -171,7 +171,9 @@ def test_a_full_queue_is_429_with_retry_after(socket_path: Any) -> None:
         ("GET", "/v1/media/alpha/xyz/photo", 422),
         ("GET", f"/v1/media/alpha/{'0' * 64}/gif", 422),
         ("GET", "/nothing", 404),
+        ("GET", "/nothing?odd=1", 404),
         ("PUT", "/v1/jobs", 405),
+        ("PUT", "/v1/jobs?odd=1", 405),
     ],
 )
 def test_every_refusal_is_a_problem_document(
@@ -183,6 +185,48 @@ def test_every_refusal_is_a_problem_document(
     assert "application/problem+json" in head
     assert problem["status"] == status
     assert problem["title"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "name", "known"),
+    [
+        ("GET", "/v1/jobs?sate=failed", "sate", "state, bot, limit, cursor"),
+        ("HEAD", "/v1/jobs?limit=5&page=2", "page", "state, bot, limit, cursor"),
+        ("GET", "/v1/media?bot=alpha&key=a.jpg&sha256=0", "sha256", "bot, key, bucket, kind"),
+        ("GET", "/v1/jobs/j00000001?state=", "state", "none"),
+        ("POST", "/v1/jobs?bot=alpha", "bot", "none"),
+        ("DELETE", "/v1/jobs/j00000001?force=1", "force", "none"),
+        ("GET", "/v1/status?verbose", "verbose", "none"),
+        ("GET", f"/healthz?{LONG}=1", "kkk...", "none"),
+    ],
+)
+def test_an_unknown_parameter_is_400_naming_it_and_the_known(
+    socket_path: Any, verb: str, target: str, name: str, known: str
+) -> None:
+    """Ignored, a slip of the pen would list all jobs where the failed ones were asked for."""
+    got, problem, head = ask(socket_path, verb, target, job())
+    assert got == 400
+    assert "application/problem+json" in head
+    if verb == "HEAD":
+        assert problem is None
+        return
+    assert (problem["status"], problem["code"]) == (400, "UnknownParameter")
+    assert name in problem["detail"]
+    assert known in problem["detail"]
+    assert len(problem["detail"]) < 150
+    assert ask(socket_path, "GET", "/v1/jobs")[1]["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/jobs?state=failed&bot=alpha&limit=5&cursor=j00000009",
+        "/v1/media?bot=alpha&key=never.jpg&bucket=media&kind=photo",
+    ],
+)
+def test_every_parameter_that_is_told_of_is_known(socket_path: Any, target: str) -> None:
+    """All at once; the second finds nothing, which is another answer."""
+    assert ask(socket_path, "GET", target)[0] in (200, 404)
 
 
 @pytest.mark.parametrize(
