@@ -20,6 +20,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any, Self, cast
 
@@ -87,14 +88,13 @@ class Channel(asyncio.Protocol):
         channel = cls(on_batch, on_closed, outbox_bytes_max)
         channel._socket = sock
         channel._held = True
-        try:
+        with ExitStack() as undo:
+            undo.callback(sock.close)
+            undo.callback(setattr, channel, "_held", False)
             sock.setblocking(False)
             await channel._loop.create_unix_connection(lambda: channel, sock=sock)
             channel._loop.call_soon(channel._deliver_held)
-        except BaseException:
-            channel._held = False
-            sock.close()
-            raise
+            undo.pop_all()
         return channel
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -83,12 +84,11 @@ class RunningDaemon:
 
     async def start(self, *, ready: bool = True) -> None:
         """Start it; with `ready` wait until /readyz says yes."""
-        self.launch()
-        try:
+        async with AsyncExitStack() as undo:
+            self.launch()
+            undo.push_async_callback(self.stop)
             await self.until_ready() if ready else await self.until_answering()
-        except BaseException:
-            await self.stop()
-            raise
+            undo.pop_all()
 
     def launch(self) -> None:
         """Start the process, and wait for nothing."""

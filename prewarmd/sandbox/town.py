@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,15 +123,14 @@ class Town:
         self.endpoint = ""
 
     async def __aenter__(self) -> "Town":
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.stop)
             await asyncio.gather(self.store.start(), self.telegram.start())
             self.endpoint = self.store.endpoint
             if self._store_latency_s:
                 self._relay = Relay(self.store.port, self._store_latency_s)
                 self.endpoint = f"http://127.0.0.1:{await self._relay.start()}"
-        except BaseException:
-            await self.stop()
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,6 +11,7 @@ fresh start.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -84,12 +85,11 @@ class SqliteStore:
         lock = StateLock.acquire(state_dir)
         store = cls(state_dir, bot_ids, ttl_s, wall, clock)
         store._lock = lock
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(store.close)
             await store._write.start()
             await store._read.start()
-        except BaseException:
-            await store.close()
-            raise
+            undo.pop_all()
         return store
 
     def _open_writer(self) -> apsw.Connection:
@@ -101,7 +101,8 @@ class SqliteStore:
             )
         fresh = size_bytes == 0
         connection = apsw.Connection(str(self._path))
-        try:
+        with ExitStack() as undo:
+            undo.callback(connection.close)
             connection.set_busy_timeout(5000)
             for name, value in (
                 ("journal_mode", "wal"),
@@ -123,9 +124,7 @@ class SqliteStore:
                         f"{self._path} is damaged: {verdict}", "restore it from a backup"
                     )
             self._tally.committed = queries.counts(connection, self.bot_ids)
-        except BaseException:
-            connection.close()
-            raise
+            undo.pop_all()
         self._marker.touch(mode=0o600)
         self._sync_directory()
         return connection

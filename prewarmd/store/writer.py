@@ -138,10 +138,9 @@ class Thread:
                 asked.result = asked.operation(connection)
             connection.execute("COMMIT")
             self._committed()
-        except BaseException:
-            if connection.in_transaction:
+        finally:
+            if connection.in_transaction:  # not after a COMMIT that succeeded
                 connection.execute("ROLLBACK")
-            raise
 
 
 def _resolve(group: list[_Asked]) -> None:

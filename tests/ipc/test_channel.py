@@ -462,6 +462,20 @@ def test_a_one_way_pipe_is_refused(on_loop: OnLoop) -> None:
     on_loop(run())
 
 
+def test_a_pipe_that_no_loop_takes_is_closed(on_loop: OnLoop) -> None:
+    """Datagrams are no stream: the refusal is the loop's, and leaks nothing either."""
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
+        before = descriptors()
+        with pytest.raises(ValueError, match=r"(?i)stream socket"):
+            await adopt(End(), ours)
+        assert descriptors() == before - 1
+        theirs.close()
+
+    on_loop(run())
+
+
 def child_echoes(end: Any) -> None:
     """A child that answers each message, until it is told to stop."""
 

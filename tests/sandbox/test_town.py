@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from botocore import exceptions as boto
 
 from prewarmd.config import load
+from prewarmd.errors import BootError
+from prewarmd.sandbox.daemon import RunningDaemon, until
 from prewarmd.sandbox.town import Town
 
 
@@ -43,6 +46,36 @@ def test_its_configuration_is_whole_and_private(town: Town, tmp_path: Path) -> N
     for secret in config.secrets:
         assert secret not in "/tmp/prewarmd-sandbox-1/prewarmd.sock", "the log would star it out"
     assert list(file.parent.iterdir()) == [file], "no draft is left"
+
+
+async def test_a_town_that_cannot_start_leaves_no_server(tmp_path: Path) -> None:
+    """One of the two does not come up: the other, which has, or is about to, is stopped."""
+    town = Town(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        town.telegram.port = taken.getsockname()[1]
+        with pytest.raises(BootError, match="Bot API"):
+            await town.__aenter__()
+    assert (town.store.pid, town.telegram.pid) == (0, 0)
+    commands = [" ".join(process.cmdline()) for process in psutil.Process().children()]
+    assert not [command for command in commands if str(tmp_path) in command]
+
+
+async def test_a_daemon_whose_start_is_given_up_is_stopped(tmp_path: Path, town: Town) -> None:
+    """Whoever waited for it is cancelled, at whatever moment: it does not run on by itself."""
+    file = tmp_path / "prewarmd.toml"
+    town.write_configuration(file)
+    daemon = RunningDaemon(file, tmp_path / "state")
+    starting = asyncio.create_task(daemon.start())
+
+    async def launched() -> int:
+        return daemon.pid
+
+    process = psutil.Process(await until(launched))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert daemon.pid == 0
+    assert not process.is_running()
 
 
 async def test_servers_die_with_a_sandbox_that_is_killed(tmp_path: Path) -> None:

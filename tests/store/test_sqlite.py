@@ -1,5 +1,6 @@
 """The durable half: what is acknowledged is there, what is ready was committed."""
 
+import asyncio
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
+import psutil
 import pytest
 
 from prewarmd.core import records
@@ -35,6 +37,12 @@ async def opened(folder: Path, bot_id: int = 11, ttl_s: float = 300) -> AsyncIte
         yield store
     finally:
         await store.close()
+
+
+def opened_below(folder: Path) -> list[str]:
+    """The files there that this process has open."""
+    paths = [file.path for file in psutil.Process().open_files()]
+    return [path for path in paths if path.startswith(str(folder))]
 
 
 def photo(key: str, bot: str = "alpha", sha256: str | None = None) -> NewJob:
@@ -194,6 +202,7 @@ async def test_a_damaged_database_is_refused_and_kept(tmp_path: Path, content: b
             pass
     assert database.read_bytes() == content
     assert holder(tmp_path) is None
+    assert opened_below(tmp_path) == []
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -206,6 +215,28 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreDamagedError, match="999"):
         async with opened(tmp_path):
             pass
+    assert opened_below(tmp_path) == []
+
+
+async def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Those of its group are committed without it, and nothing of it stays behind."""
+
+    def fails(db: apsw.Connection) -> None:
+        db.execute("UPDATE jobs SET key = 'half'")
+        raise KeyError("a bug")
+
+    async with opened(tmp_path) as store:
+        first, bug, second = await asyncio.gather(
+            store.submit([photo("a")]),
+            store._write.ask(fails),
+            store.submit([photo("b")]),
+            return_exceptions=True,
+        )
+        assert not isinstance(first, BaseException)
+        assert not isinstance(second, BaseException)
+        assert isinstance(bug, KeyError)
+        assert [row.key for row in await store.jobs(JobQuery())] == ["b", "a"]
+        assert store.counts().by_state[JobState.QUEUED] == 2
 
 
 async def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
