@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.calibrate import loop_s, speed
 from bench.tree import Tree
-from prewarmd.sandbox.daemon import RunningDaemon
+from prewarmd.sandbox.daemon import RunningDaemon, until
 from prewarmd.sandbox.media import bench_photo
 from prewarmd.sandbox.town import SLUGS, Town
 
@@ -60,10 +60,11 @@ async def _round(town: Town, directory: Path, number: int) -> Round:
         cpu_s, alone_s = tree.cpu_s(), tree.own_cpu_s()
         began = time.monotonic()
         await daemon.submit(jobs)
-        while await _ready(daemon) < PHOTOS:
-            if time.monotonic() - began > WAIT_S:
-                raise TimeoutError("not all photos became ready")
-            await asyncio.sleep(0.05)
+
+        async def all_ready() -> bool:
+            return await _ready(daemon) >= PHOTOS
+
+        await until(all_ready, WAIT_S, every_s=0.05)
         seconds = time.monotonic() - began
         cpu_s, alone_s = tree.cpu_s() - cpu_s, tree.own_cpu_s() - alone_s
         loops.append(loop_s())

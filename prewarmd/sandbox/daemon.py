@@ -36,11 +36,13 @@ class AnswerError(Exception):
         self.problem = problem
 
 
-async def until(look: Callable[[], Awaitable[Any]], wait_s: float = 20.0) -> Any:
+async def until(
+    look: Callable[[], Awaitable[Any]], wait_s: float = 20.0, every_s: float = 0.02
+) -> Any:
     """What `look` returns once it is true; TimeoutError after `wait_s`."""
     async with asyncio.timeout(wait_s):
         while not (seen := await look()):  # noqa: ASYNC110  another process cannot set an event
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(every_s)
         return seen
 
 

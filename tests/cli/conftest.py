@@ -3,12 +3,12 @@
 The store and the Bot API server are a port at which nobody listens, so jobs stay queued.
 """
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 
 from prewarmd.cli.client import Client
 from prewarmd.errors import NotRunningError
+from prewarmd.sandbox import daemon
 
 TOKEN = "4242:planted-bot-token-0123456789abcdef"
 KEY_ID = "planted-access-key-id"
@@ -28,12 +29,14 @@ WAIT_S = 30.0
 
 def until(probe: Callable[[], Any], what: str) -> Any:
     """Ask until the answer is true; the answer."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if answer := probe():
-            return answer
-        time.sleep(0.03)
-    raise AssertionError(f"not within {WAIT_S} s: {what}")
+
+    async def look() -> Any:
+        return probe()
+
+    try:
+        return asyncio.run(daemon.until(look, WAIT_S))
+    except TimeoutError:
+        raise AssertionError(f"not within {WAIT_S} s: {what}") from None
 
 
 class Done:

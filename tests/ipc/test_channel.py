@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from prewarmd.errors import ProtocolError
 from prewarmd.ipc.channel import FRAME_BYTES_MAX, Channel
+from prewarmd.sandbox.daemon import until
 
 OnLoop = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -228,7 +229,7 @@ def test_garbage_closes_with_a_protocol_error(garbage: bytes, on_loop: OnLoop) -
         assert [type(reason) for reason in end.closed] == [ProtocolError]
         assert end.messages == [["good"]]
         channel.close()
-        await asyncio.sleep(0)
+        await channel.wait_closed()
         assert len(end.closed) == 1
 
     on_loop(run())
@@ -315,8 +316,9 @@ def test_an_end_that_does_not_read_is_cut_off(on_loop: OnLoop) -> None:
         while not end.closed and sent < 20:
             channel.send(["x" * 1_000_000])
             sent += 1
-            channel.flush()
-            await asyncio.sleep(0)
+            flushing = asyncio.ensure_future(channel.flushed())
+            done, _ = await asyncio.wait({flushing}, timeout=0.05)
+            assert not done or end.closed
         await end.until(closed=1)
         assert 4 <= sent <= 7
         assert isinstance(end.closed[0], ProtocolError)
@@ -338,8 +340,8 @@ def test_flushed_waits_until_the_kernel_has_everything(on_loop: OnLoop) -> None:
         ours = await adopt(left, a)
         ours.send(["x" * 3_000_000])
         flushing = asyncio.ensure_future(ours.flushed())
-        await asyncio.sleep(0)
-        assert not flushing.done()
+        done, _ = await asyncio.wait({flushing}, timeout=0.05)
+        assert not done
         theirs = await adopt(right, b)
         async with asyncio.timeout(5):
             await flushing
@@ -361,7 +363,8 @@ def test_close_does_not_wait_for_a_stuck_peer(on_loop: OnLoop) -> None:
         channel = await adopt(end, a)
         channel.send(["x" * 3_000_000])
         flushing = asyncio.ensure_future(channel.flushed())
-        await asyncio.sleep(0)
+        done, _ = await asyncio.wait({flushing}, timeout=0.05)
+        assert not done
         channel.close()
         channel.close()
         async with asyncio.timeout(5):
@@ -439,11 +442,11 @@ def test_descriptors_return_to_what_they_were(on_loop: OnLoop) -> None:
             await theirs.wait_closed()
             await ours.wait_closed()
             del ours, theirs
-        for _ in range(100):  # a transport closes its socket some turns after it told us
-            if descriptors() == before:
-                break
-            await asyncio.sleep(0)
-        assert descriptors() == before
+
+        async def returned() -> bool:  # a transport closes its socket some turns after it told us
+            return descriptors() == before
+
+        await until(returned, 5)
 
     on_loop(run())
 
