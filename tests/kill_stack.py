@@ -1,6 +1,7 @@
-"""`make kill-stack KILLS=200`: SIGKILL at random to a daemon at work, its supervisor included.
+"""`make kill-stack KILLS=200`: SIGKILL to a daemon at work, its supervisor included.
 
-Media keep being enqueued while a random process of the stack dies again and again. In the end every
+Media keep being enqueued while a process of the stack dies again and again, each time when a job is
+at a stage drawn at random, so that rare moments are met as often as long ones. In the end every
 job that was acknowledged must be ready with a file_id that its bot can send, the database must be
 whole, and no process of a dead supervisor may be left. Deliveries beyond one per content and bot
 are counted: SIGKILL between a delivery and its commit makes them possible, nothing else may.
@@ -23,6 +24,7 @@ import aiohttp
 import apsw
 import psutil
 
+from prewarmd.core.stage import Stage
 from prewarmd.errors import BootError
 from prewarmd.sandbox.daemon import AnswerError, RunningDaemon, until
 from prewarmd.sandbox.media import bench_photo
@@ -32,6 +34,12 @@ SUPERVISOR_SHARE = 0.25
 JOBS_PER_KILL = 12
 AWAY = {"store_latency_s": 0.03, "telegram_latency_s": 0.15}
 """Far enough that a kill meets transfers in flight."""
+STAGES = (Stage.IDLE, Stage.FETCHING, Stage.VERIFIED, Stage.UPLOADING, Stage.BODY_SENT)
+"""What is aimed at; IDLE stands for a kill at once, whatever is under way."""
+NAMES = [stage.name.lower() for stage in Stage]
+AIM_WAIT_S = 0.25
+AIM_EVERY_S = 0.005
+AT_ONCE, NOTHING = "at once", "nothing"
 END_WAIT_S = 120.0
 PROCESS_WAIT_S = 5.0
 
@@ -41,6 +49,9 @@ class Outcome:
     """What a run found."""
 
     kills: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    """Kills by the furthest stage at which a job was seen just before, and how many were aimed."""
+    aimed: int = 0
     acknowledged: int = 0
     ready: int = 0
     others: list[dict[str, Any]] = field(default_factory=list)
@@ -86,8 +97,7 @@ class KillStack:
             self._chance.shuffle(jobs)
             for kill in range(self._kills):
                 await self._enqueue(jobs[kill * JOBS_PER_KILL : (kill + 1) * JOBS_PER_KILL])
-                await asyncio.sleep(self._chance.uniform(0.0, 0.25))
-                await self._kill_one()
+                await self._kill_one(await self._aim())
             await self._end()
             await self._judge()
         finally:
@@ -105,7 +115,37 @@ class KillStack:
         for job, answer in zip(jobs, admitted, strict=True):
             self._acknowledged[answer["id"]] = (job["bot"], job["key"])
 
-    async def _kill_one(self) -> None:
+    async def _aim(self) -> int:
+        """Wait until a job is at a stage, for a moment at most: the pid of the child that has it, 0
+        for any."""
+        outcome, stage = self.outcome, self._chance.choice(STAGES)
+        if stage is Stage.IDLE:
+            outcome.stages[AT_ONCE] += 1
+            return 0
+        furthest = NOTHING
+
+        async def seen() -> int:
+            nonlocal furthest
+            try:
+                status = await self._daemon.ask("GET", "/v1/status")
+            except (aiohttp.ClientError, OSError, AnswerError):
+                return 0
+            pids = {child["index"]: child["pid"] for child in status["children"]}
+            at = {row["stage"]: pids[row["child"]] for row in status["inflight"]}
+            furthest = max(at, key=NAMES.index, default=NOTHING)
+            return at.get(NAMES[stage]) or 0
+
+        try:
+            pid: int = await until(seen, AIM_WAIT_S, AIM_EVERY_S)
+        except TimeoutError:
+            outcome.stages[furthest] += 1
+            return 0
+        outcome.stages[NAMES[stage]] += 1
+        outcome.aimed += 1
+        return pid
+
+    async def _kill_one(self, aimed_at: int) -> None:
+        """Kill the supervisor, or the child with that pid, or any where there is no such child."""
         supervisor = psutil.Process(self._daemon.pid)
         children = [
             process
@@ -119,7 +159,8 @@ class KillStack:
             await self._daemon.start(ready=False)
             return
         self.outcome.kills["child"] += 1
-        victim = self._chance.choice(children)
+        aimed = [child for child in children if child.pid == aimed_at]
+        victim = self._chance.choice(aimed or children)
         try:
             os.kill(victim.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -194,8 +235,11 @@ def main() -> int:
     print(f"seed {given.seed}")
     outcome = asyncio.run(run(given.kills, given.seed))
     killed = ", ".join(f"{number} x {who}" for who, number in outcome.kills.items())
+    print(f"killed {killed} in {outcome.seconds:.0f} s, {outcome.aimed} aimed; a job was then")
+    for stage in (AT_ONCE, NOTHING, *NAMES[1:]):
+        number = outcome.stages[stage]
+        print(f"  {stage:10} {number:4} {'#' * round(60 * number / given.kills)}")
     print(
-        f"killed {killed} in {outcome.seconds:.0f} s\n"
         f"acknowledged {outcome.acknowledged}, ready {outcome.ready}\n"
         f"deliveries {outcome.deliveries} for {outcome.contents} contents "
         f"({outcome.deliveries - outcome.contents} sent twice)"
