@@ -77,7 +77,7 @@ class Thread:
     async def start(self) -> None:
         """Open the connection in the thread; what it raises is raised here."""
         self._thread.start()
-        await self._opened
+        await asyncio.shield(self._opened)  # the thread sets it, whoever still waits
 
     async def ask(self, operation: Callable[[apsw.Connection], T]) -> T:
         """Run an operation; returns after its group's COMMIT, which no cancelling can stop."""

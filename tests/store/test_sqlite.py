@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -201,6 +202,32 @@ async def test_a_damaged_database_is_refused_and_kept(tmp_path: Path, content: b
         async with opened(tmp_path):
             pass
     assert database.read_bytes() == content
+    assert holder(tmp_path) is None
+    assert opened_below(tmp_path) == []
+
+
+async def test_an_opening_that_is_given_up_says_nothing(tmp_path: Path) -> None:
+    """Ctrl-C while a large database is being checked: the thread comes to its end unheard, and the
+    directory is free."""
+    opening, go = threading.Event(), threading.Event()
+
+    class Slow(SqliteStore):
+        def _open_writer(self) -> apsw.Connection:
+            opening.set()
+            assert go.wait(5)
+            return super()._open_writer()
+
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+    task = asyncio.create_task(
+        Slow.open(tmp_path, bot_ids={}, ttl_s=1, wall=lambda: 0.0, clock=lambda: 0.0)
+    )
+    assert await asyncio.to_thread(opening.wait, 5)
+    task.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert raised == []
     assert holder(tmp_path) is None
     assert opened_below(tmp_path) == []
 
