@@ -3,13 +3,16 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from prewarmd.sandbox.town import Town
 from tests.support.house import House
+from tests.support.loops import OnLoop
 
 _numbers = itertools.count(1)
 
@@ -31,3 +34,17 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def house(town: Town, tmp_path: Path) -> House:
     """What one test needs to run daemons of its own against the town."""
     return House(town, tmp_path, next(_numbers))
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def on_loop(request: pytest.FixtureRequest) -> OnLoop:
+    """Runs a coroutine on the loop of each kind; nothing may be raised into the loop itself."""
+
+    def run(coroutine: Coroutine[Any, Any, None]) -> None:
+        raised: list[dict[str, Any]] = []
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: raised.append(context))
+            runner.run(coroutine)
+        assert raised == []
+
+    return run

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from prewarmd.errors import ProtocolError
 from prewarmd.ipc.channel import FRAME_BYTES_MAX, Channel
 from prewarmd.sandbox.daemon import until
-
-OnLoop = Callable[[Coroutine[Any, Any, None]], None]
+from tests.support.loops import OnLoop, descriptors
 
 
 class End:
@@ -58,25 +57,6 @@ async def adopt(end: End, half: Any, **options: int) -> Channel:
 def frame(body: bytes) -> bytes:
     """The bytes of a frame, as the other end would write them."""
     return len(body).to_bytes(4, "big") + body
-
-
-def descriptors() -> int:
-    """How many descriptors this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def on_loop(request: pytest.FixtureRequest) -> OnLoop:
-    """Runs a coroutine on the loop of each kind; nothing may be raised into the loop itself."""
-
-    def run(coroutine: Coroutine[Any, Any, None]) -> None:
-        raised: list[dict[str, Any]] = []
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: raised.append(context))
-            runner.run(coroutine)
-        assert raised == []
-
-    return run
 
 
 def test_messages_of_one_turn_are_one_frame(on_loop: OnLoop) -> None:

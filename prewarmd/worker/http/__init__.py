@@ -1,0 +1,5 @@
+"""HTTP/1.1 as this daemon needs it, and no more: requests out of shared memory, answers into it.
+
+`head` understands the head of an answer, `connection` is one connection with one exchange at a
+time, `dialer` makes connections, `pool` keeps them. What can go wrong is one of `errors`.
+"""

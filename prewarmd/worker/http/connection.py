@@ -1,0 +1,522 @@
+"""One connection, one exchange at a time: a request out of memory that is not ours, an answer into
+such memory.
+
+The transport writes an answer's body straight to where `Sink.place` says: nothing is copied but
+what came together with the head. Requests are written as they are; the transport keeps references
+to what the kernel has not taken yet, so an exchange ends only when it holds none any more, or when
+the connection is gone. That is what makes an extent free for another object.
+
+Between exchanges, and behind the end of an answer, the server has nothing to say: whatever comes
+then lands in a scratch buffer of the connection's own, and the connection is not used again.
+
+No timer belongs to a connection: whoever keeps it calls `sweep` a few times a second, which ends
+exchanges that take too long (see `Patience`).
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, cast
+
+from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, TimedOutError
+from prewarmd.worker.http.head import Head, Parser
+
+SCRATCH_BYTES = 16 << 10
+"""A head may have so many."""
+COLLECTED_BYTES_MAX = 1 << 20
+"""Of a body that is collected; what comes behind that is not waited for."""
+PIECE_BYTES, TLS_PIECE_BYTES = 256 << 10, 64 << 10
+"""Written at once: over TLS a larger piece would be encrypted at once, and stop the loop (50 MB:
+188 ms, measured)."""
+_HEAD_END = b"\r\n\r\n"
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Place(Enum):
+    """Where a body goes that has no memory waiting for it."""
+
+    COLLECT = "collect"
+    """It is small, or an error: into `Answer.body`."""
+    WAIT = "wait"
+    """Memory must be had first: the exchange ends with the head, and `land` goes on."""
+
+
+class Sink(Protocol):
+    """Who an answer is for. Both are called while bytes come in, so they take no time."""
+
+    def place(self, head: Head) -> memoryview | Place:
+        """Where the body goes. Memory has exactly `head.length` bytes."""
+
+    def landed(self, done_bytes: int) -> None:
+        """So many are there, from the first on."""
+
+
+class Small:
+    """A sink for answers that are small whatever they say."""
+
+    def place(self, head: Head) -> Place:
+        """See Sink."""
+        return Place.COLLECT
+
+    def landed(self, done_bytes: int) -> None:
+        """See Sink."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is whole, unless its body waits for memory."""
+
+    head: Head
+    body: bytes = b""
+    """What was collected."""
+    is_cut: bool = False
+    """There was more than may be collected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds; how long an exchange may take."""
+
+    head_s: float = 30.0
+    """From the end of the request to the end of the answer's head."""
+    idle_s: float = 30.0
+    """Without a byte that moves in either direction, while some should."""
+    slow_s: float = 20.0
+    """In any such stretch at least `slow_bytes` move..."""
+    slow_bytes: int = 20 * (16 << 10)
+    """...or what trickles in would hold a slot for ever."""
+    whole_s: float = float("inf")
+
+
+class _Stage(Enum):
+    IDLE = "idle"
+    HEAD = "head"
+    LANDING = "landing"
+    COLLECTING = "collecting"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until close"
+    WAITING = "waiting"
+
+
+Writer = Callable[["Connection"], Awaitable[None]]
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Made by `dialer`, kept by `pool`."""
+
+    def __init__(self, now: float) -> None:
+        self.used = 0
+        """Exchanges so far."""
+        self.since = now
+        """When its last exchange ended."""
+        self.piece_bytes = PIECE_BYTES
+        """What is best written at once."""
+        self._transport: asyncio.Transport | None = None
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._scratch = bytearray(SCRATCH_BYTES)
+        self._view = memoryview(self._scratch)
+        self._filled = 0
+        self._stage = _Stage.IDLE
+        self._sink: Sink = Small()
+        self._patience = Patience()
+        self._parser = Parser()
+        self._into: memoryview | None = None
+        self._done_bytes = 0
+        self._length = 0
+        self._collected = bytearray()
+        self._answer: asyncio.Future[Answer] | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self._is_full = False
+        self._is_written = True
+        self._is_tunnel = False
+        self._is_fit = True
+        """Nothing happened after which it cannot be used again."""
+        self._began = self._written_at = now
+        self._written_bytes = 0
+        self._moved_bytes = self._seen_bytes = self._slow_bytes = 0
+        self._seen_at = self._slow_at = now
+
+    # -- asyncio ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self.attach(cast(asyncio.Transport, transport))  # uvloop's is none by inheritance
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """That transport carries it from now on: the first, or TLS within a tunnel."""
+        is_tls = transport.get_extra_info("ssl_object") is not None
+        self.piece_bytes = TLS_PIECE_BYTES if is_tls else PIECE_BYTES
+        self._transport = transport
+        transport.set_write_buffer_limits(self.piece_bytes)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio. Never empty, also when nothing is expected: TLS asks in advance."""
+        if self._into is not None:
+            return self._into[self._done_bytes :]
+        if self._filled == SCRATCH_BYTES:  # while memory is waited for, or of garbage
+            self._filled = 0
+            self._is_fit = False
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio."""
+        self._moved_bytes += nbytes
+        if self._into is not None:
+            self._done_bytes += nbytes
+            if self._done_bytes == self._length:
+                self._into = None  # first: a byte behind the body must not land in anybody's media
+                self._sink.landed(self._length)
+                self._finish(Answer(self._parser.head))
+            else:
+                self._sink.landed(self._done_bytes)
+            return
+        self._filled += nbytes
+        try:
+            self._digest()
+        except HttpError as error:
+            self._fail(error)
+
+    def eof_received(self) -> bool:
+        """See asyncio."""
+        if self._stage is _Stage.UNTIL_CLOSE:
+            self._finish(Answer(self._parser.head, bytes(self._collected)))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._is_fit = False
+        if self._stage is _Stage.UNTIL_CLOSE and exc is None:
+            self._finish(Answer(self._parser.head, bytes(self._collected)))
+        self._settle(LostError(self._where()))
+        self._into = None
+        self._wake()
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._is_full = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    # -- an exchange -----------------------------------------------------------------------------
+
+    async def exchange(
+        self, request: bytes, sink: Sink, patience: Patience, write: Writer | None = None
+    ) -> Answer:
+        """Send a request; its answer. `write` sends its body by `Connection.write`, and is told by
+        that when it need not go on. Raises HttpError, and then the connection is gone."""
+        assert self._stage is _Stage.IDLE
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        self._begin(sink, patience, loop.time())
+        self.used += 1
+        answer = self._expect()
+        try:
+            if not answer.done():
+                self._transport.write(request)
+                self._written_bytes += len(request)
+                if write is not None:
+                    await write(self)
+            self._is_written, self._written_at = True, loop.time()
+            return await answer
+        finally:
+            await self._end(answer)
+
+    def _begin(self, sink: Sink, patience: Patience, now: float) -> None:
+        self._sink, self._patience = sink, patience
+        self._stage = _Stage.HEAD
+        self._parser = Parser()
+        self._collected.clear()
+        self._done_bytes = 0
+        self._is_written = False
+        self._began = self._seen_at = self._slow_at = now
+        self._written_bytes = self._held_bytes()
+        self._moved_bytes = self._seen_bytes = self._slow_bytes = 0
+
+    async def tunnel(self, request: bytes, patience: Patience) -> int:
+        """Ask a proxy for a tunnel; its status. Behind a 200 begins what is tunnelled."""
+        self._is_tunnel = True
+        answer = await self.exchange(request, Small(), patience)
+        self._is_tunnel = False
+        self.used = 0
+        return answer.head.status
+
+    async def write(self, piece: bytes | memoryview) -> bool:
+        """Send a piece of the body, once the socket can take it; False when no more is wanted,
+        because the answer is here already or the connection is gone."""
+        assert self._transport is not None
+        assert self._answer is not None
+        if self._answer.done():
+            self._is_fit = False
+            return False
+        self._transport.write(piece)
+        self._written_bytes += len(piece)
+        while self._is_full and not self._answer.done():
+            self._resumed = asyncio.get_running_loop().create_future()
+            await self._resumed
+        return True
+
+    async def land(self, into: memoryview) -> None:
+        """Go on with an answer that waited for memory of its length."""
+        assert self._stage is _Stage.WAITING
+        assert self._transport is not None
+        assert len(into) == self._length
+        self._seen_at = self._slow_at = asyncio.get_running_loop().time()
+        answer = self._expect()
+        try:
+            if not answer.done():
+                self._start_landing(into)
+                self._transport.resume_reading()
+            await answer
+        finally:
+            await self._end(answer)
+
+    def _expect(self) -> asyncio.Future[Answer]:
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        if not self._is_fit:
+            self._settle(LostError("the connection had ended"))
+        return answer
+
+    async def _end(self, answer: asyncio.Future[Answer]) -> None:
+        """However it ended, the transport refers to nothing of ours afterwards."""
+        self.since = asyncio.get_running_loop().time()
+        is_answered = answer.done() and not answer.cancelled() and answer.exception() is None
+        self._is_fit &= is_answered
+        if self._is_fit and self._held_bytes():
+            await self._drained()
+        if not self._is_fit:
+            if not is_answered or self._held_bytes():
+                self.abort()
+            elif self._transport is not None:
+                self._transport.abort()  # all is said: no reset
+            await self.gone()
+        self._answer = None
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of the request, head included, that the socket has taken."""
+        return self._written_bytes - self._held_bytes()
+
+    def _held_bytes(self) -> int:
+        """That the transport refers to and the kernel has not taken."""
+        transport = self._transport
+        return 0 if transport is None or self._lost.done() else transport.get_write_buffer_size()
+
+    async def _drained(self) -> None:
+        """The server has answered and still reads on: wait for it, as long as it does."""
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(0)
+        while self._is_full and not self._lost.done():
+            self._resumed = asyncio.get_running_loop().create_future()
+            await self._resumed
+        self._transport.set_write_buffer_limits(self.piece_bytes)
+
+    # -- what comes in ---------------------------------------------------------------------------
+
+    def _digest(self) -> None:
+        """Make sense of what lies in the scratch buffer."""
+        while self._filled:
+            match self._stage:
+                case _Stage.HEAD:
+                    if not self._read_head():
+                        return
+                case _Stage.COLLECTING | _Stage.UNTIL_CLOSE:
+                    self._collect()
+                    return
+                case _Stage.CHUNKED:
+                    self._unchunk()
+                    return
+                case _Stage.WAITING:
+                    return  # it was read before reading could be paused
+                case _Stage.IDLE | _Stage.LANDING:
+                    self._is_fit = False  # nobody asked
+                    self._filled = 0
+                    if self._answer is None:
+                        self.abort()
+                    return
+
+    def _read_head(self) -> bool:
+        """Whether one was there, and there may be more to make sense of."""
+        end = self._scratch.find(_HEAD_END, 0, self._filled)
+        if end < 0:
+            if self._filled == SCRATCH_BYTES:
+                raise GarbledError(f"a head of more than {SCRATCH_BYTES} bytes")
+            return False
+        end += len(_HEAD_END)
+        self._parser.feed(self._view[:end])
+        head = self._parser.head
+        self._consume(end)
+        if head.is_interim:
+            self._parser = Parser()
+            return True
+        if not head.status:
+            raise GarbledError("not HTTP")
+        self._place(head)
+        return True
+
+    def _consume(self, nbytes: int) -> None:
+        rest = self._filled - nbytes
+        if rest:
+            self._view[:rest] = bytes(self._view[nbytes : self._filled])
+        self._filled = rest
+
+    def _place(self, head: Head) -> None:
+        if head.length == 0 or (self._is_tunnel and head.status < 300):
+            self._finish(Answer(head))
+            return
+        self._length = head.length or 0
+        place = self._sink.place(head)
+        if isinstance(place, memoryview):
+            assert len(place) == head.length
+            self._start_landing(place)
+        elif place is Place.WAIT:
+            assert head.length is not None
+            assert self._transport is not None
+            self._stage = _Stage.WAITING
+            self._transport.pause_reading()
+            self._settle(Answer(head))
+        elif head.is_chunked:
+            self._stage = _Stage.CHUNKED
+        else:
+            self._stage = _Stage.UNTIL_CLOSE if head.length is None else _Stage.COLLECTING
+
+    def _start_landing(self, into: memoryview) -> None:
+        """What came with the head is copied, the rest goes where it belongs by itself."""
+        here = min(self._filled, self._length)
+        into[:here] = self._view[:here]
+        self._consume(here)
+        self._done_bytes = here
+        self._sink.landed(here)
+        if here == self._length:
+            self._finish(Answer(self._parser.head))
+        else:
+            self._stage = _Stage.LANDING
+            self._into = into
+
+    def _collect(self) -> None:
+        here = self._filled
+        if self._stage is _Stage.COLLECTING:
+            here = min(here, self._length - len(self._collected))
+        self._collected += self._view[:here]
+        self._consume(here)
+        self._collected_enough(
+            is_whole=self._stage is _Stage.COLLECTING and len(self._collected) == self._length
+        )
+
+    def _unchunk(self) -> None:
+        parser = self._parser
+        parser.feed(self._view[: self._filled])
+        self._filled = 0
+        for piece in parser.pieces:
+            self._collected += piece
+        parser.pieces.clear()
+        if parser.is_strange:
+            self._is_fit = False
+        self._collected_enough(is_whole=parser.is_complete)
+
+    def _collected_enough(self, *, is_whole: bool) -> None:
+        head = self._parser.head
+        if len(self._collected) > COLLECTED_BYTES_MAX:
+            self._is_fit = False
+            self._finish(Answer(head, bytes(self._collected[:COLLECTED_BYTES_MAX]), is_cut=True))
+        elif is_whole:
+            self._finish(Answer(head, bytes(self._collected)))
+
+    def _finish(self, answer: Answer) -> None:
+        """The answer is whole."""
+        self._stage = _Stage.IDLE
+        keeps = answer.head.keep_alive or self._is_tunnel
+        if self._filled or not keeps or not self._is_written:
+            self._is_fit = False
+        self._settle(answer)
+
+    def _fail(self, error: HttpError) -> None:
+        self._is_fit = False
+        self._settle(error)
+        self.abort()
+
+    def _settle(self, outcome: Answer | HttpError) -> None:
+        answer = self._answer
+        if answer is None or answer.done():
+            return
+        if isinstance(outcome, Answer):
+            answer.set_result(outcome)
+        else:
+            answer.set_exception(outcome)
+        self._wake()
+
+    def _where(self) -> str:
+        if self._stage is _Stage.LANDING or self._stage is _Stage.COLLECTING:
+            done = max(self._done_bytes, len(self._collected))
+            return f"the connection ended after {done} of {self._length} bytes"
+        if self._stage in (_Stage.CHUNKED, _Stage.UNTIL_CLOSE):
+            return "the connection ended within the answer"
+        if not self._is_written:
+            return f"the connection ended after {self.sent_bytes} bytes of the request"
+        return "the connection ended before the answer"
+
+    # -- its end ---------------------------------------------------------------------------------
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it may be used for another exchange."""
+        return self._is_fit and self._stage is _Stage.IDLE and not self._lost.done()
+
+    def sweep(self, now: float) -> None:
+        """End an exchange that takes too long."""
+        if self._answer is None or self._answer.done() or self._stage is _Stage.WAITING:
+            return
+        late = self._lateness(now)
+        if late:
+            self._fail(TimedOutError(late))
+
+    def _lateness(self, now: float) -> str:
+        patience = self._patience
+        moved = self._moved_bytes + self.sent_bytes
+        if moved != self._seen_bytes:
+            self._seen_bytes, self._seen_at = moved, now
+        if now - self._began > patience.whole_s:
+            return f"not done after {patience.whole_s:g} s"
+        if self._is_written and not self._held_bytes() and self._stage is _Stage.HEAD:
+            self._slow_at, self._slow_bytes = now, moved
+            answered_s = now - max(self._written_at, self._seen_at)
+            return f"no answer within {patience.head_s:g} s" if answered_s > patience.head_s else ""
+        if now - self._seen_at > patience.idle_s:
+            return f"not a byte moved for {patience.idle_s:g} s"
+        if now - self._slow_at > patience.slow_s:
+            few = moved - self._slow_bytes < patience.slow_bytes
+            self._slow_at, self._slow_bytes = now, moved
+            if few:
+                return f"fewer than {patience.slow_bytes} bytes moved in {patience.slow_s:g} s"
+        return ""
+
+    def abort(self) -> None:
+        """End it now. The peer sees a reset: else the kernel would go on delivering what it has
+        taken, and then say that all is well."""
+        self._is_fit = False
+        transport = self._transport
+        if transport is None or self._lost.done():
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and not transport.is_closing():
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                pass  # it is closed already
+        transport.abort()
+
+    async def gone(self) -> None:
+        """Wait until the transport is, and refers to nothing any more."""
+        if self._transport is not None:
+            await asyncio.shield(self._lost)
