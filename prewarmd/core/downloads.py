@@ -44,6 +44,10 @@ class Flight:
     dropped: bool = False
     """Its child was told to give it up, and has not answered yet."""
 
+    def is_of(self, job: Job) -> bool:
+        """Whether it gets the job's own object; else only the content that both were promised."""
+        return (job.bucket, job.key) == (self.owner.bucket, self.owner.key)
+
 
 class Downloads:
     """Every GET under way."""
@@ -276,10 +280,14 @@ class Downloads:
         if flight.dropped:
             return
         desk.downloading.spend(max(0, size_bytes - (flight.owner.size_bytes or 0)), now)
-        for job in tuple(flight.waiters):
-            desk.learn_size(job, size_bytes)
-            if self._too_large(job, size_bytes, now):
+        for job in reversed(tuple(flight.waiters)):
+            if flight.is_of(job):
+                desk.learn_size(job, size_bytes)
+                if self._too_large(job, size_bytes, now):
+                    flight.waiters.remove(job)
+            elif size_bytes > self._size_max[job.kind]:
                 flight.waiters.remove(job)
+                desk.release(job, now)  # what was promised may be smaller under its own key
         if flight.extent is not None:
             desk.give_back(flight.extent)
             flight.extent = None
@@ -353,10 +361,10 @@ class Downloads:
         else:
             desk.buckets.leave(owner.bucket)
         for job in reversed(flight.waiters):
-            if (job.bucket, job.key) != (owner.bucket, owner.key):
-                desk.release(job, now)  # the same content under another key may be whole
-            else:
+            if flight.is_of(job):
                 desk.remedy(job, code, detail, now, gate)
+            else:
+                desk.release(job, now)  # the same content under another key may be whole
 
     def memory_refused(self, task: int, detail: str, now: float, *, told: bool) -> None:
         """The system did not back the extent; `told` says whether the child knows of the task."""

@@ -188,6 +188,22 @@ def test_a_whole_copy_under_another_key_is_not_dragged_down() -> None:
     world.check_quiet()
 
 
+@pytest.mark.parametrize("owner", [Kind.PHOTO, Kind.DOCUMENT])
+def test_another_keys_size_says_nothing_of_ones_own(owner: Kind) -> None:
+    """One key that holds something large would fail every job that promised the same content."""
+    world = World()
+    sha256 = world.store_object("good.jpg", "whole")
+    world.store_object("bad.jpg", "another", size=20 << 20)
+    bad = world.submit("alpha", "bad.jpg", owner, sha256=sha256)
+    world.run(0.005)
+    good = [world.submit(bot, "good.jpg", sha256=sha256) for bot in ("alpha", "beta")]
+    world.finish()
+    code = "TooLarge" if owner is Kind.PHOTO else "Sha256Mismatch"
+    assert world.rows[bad].code == code
+    assert [world.state(job) for job in good] == [JobState.READY] * 2
+    world.check_quiet()
+
+
 @pytest.mark.parametrize(
     ("kind", "size_bytes"), [(Kind.PHOTO, (10 << 20) + 1), (Kind.VIDEO, 50_000_001)]
 )

@@ -46,9 +46,6 @@ class Rules:
     """A pause of a chat that has moved is obeyed after a restart, too."""
     messages_keep_their_chat: bool = False
     """What was sent to a chat before it moved is recorded under the id it was sent to."""
-    claims_are_ones_own: bool = False
-    """Who joins a download under another key, for a content that both were promised, does not fail
-    because that key holds something else."""
     gets_are_recent: bool = False
     """Who joins a download that began before it was submitted gets what the object held after
     that, and not what it held when the download began (up to GET_S_MAX earlier)."""

@@ -188,8 +188,6 @@ class Ledger:
             return True
         if code != "TooLarge":
             return False
-        if row.claimed and not invariants.RULES.claims_are_ones_own:
-            return True
         most = min(self._policy.size_max[kind], self._policy.cache_bytes)
         sizes = [self._bucket.sizes.get(content, 0) for content in self._contents(row)]
         return max([row.size_bytes or 0, *sizes]) > most

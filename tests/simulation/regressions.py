@@ -32,8 +32,7 @@ class Regression:
 REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         12,
-        "who joined another key's download for a promised content failed with that key's size "
-        "(rule claims_are_ones_own)",
+        "who joined another key's download for a promised content failed with that key's size",
         {
             "cache_pages": 64, "bots": 3, "get_s": 0.5, "claims": 0.9, "false_claims": 0.1,
             "sizes_unknown": 0.5, "sizes_wrong": 0.07454, "priorities": 0.20902,
