@@ -30,6 +30,8 @@ class Sending:
 
     job: Job
     lane: Lane
+    chat_id: int
+    """Where it goes: the lane's chat may have moved by the time of the answer."""
     child: Child
     began: float
     is_probe: bool
@@ -131,7 +133,7 @@ class Uploads:
         desk.uploading.spend(entry.size_bytes, now)
         task = desk.next_task()
         row = self._children.begin(child, task, alone=job.suspect)
-        self.sending[task] = Sending(job, lane, child, now, is_probe)
+        self.sending[task] = Sending(job, lane, lane.chat_id, child, now, is_probe)
         desk.out.append(
             Tell(child.index, verbs.Upload(
                 task, row, job.id, job.attempt + 1, job.bot, lane.chat_id, job.kind,
@@ -159,7 +161,7 @@ class Uploads:
         desk.out.append(
             records.Complete(
                 job.id, job.bot, job.sha256, job.kind, report.actual_kind, job.size_bytes,
-                report.file_id, report.file_unique_id, lane.chat_id, report.message_id,
+                report.file_id, report.file_unique_id, sending.chat_id, report.message_id,
                 duplicates=int(job.maybe_sent), waited_s=now - job.created,
             )
         )  # fmt: skip

@@ -146,6 +146,16 @@ def test_a_chat_that_moved_is_followed() -> None:
     assert world.messages[-1].chat_id == -777
 
 
+def test_what_was_sent_before_a_chat_moved_is_known_where_it_was_sent() -> None:
+    """The catalogue would name a message of the new chat that is not there."""
+    world = World(["alpha"])
+    world.fates = fates_of(Refused("ChatMigrated", migrated_to=-777), of=verbs.Upload)
+    ready(world, *many(world, "alpha", 3))
+    known = {record.job: record.chat_id for record in world.catalogue.values() if record}
+    assert known == {message.job: message.chat_id for message in world.messages}
+    assert set(known.values()) == {100, -777}
+
+
 def test_an_unknown_chat_is_asked_about_and_then_paced() -> None:
     """A private chat would be used at a third of its rate for ever."""
     world = World([BotSpec("alpha", ((5, None),))])

@@ -44,8 +44,6 @@ class Rules:
     """While a bucket or Telegram is out, that charges nobody."""
     holds_follow_migrations: bool = False
     """A pause of a chat that has moved is obeyed after a restart, too."""
-    messages_keep_their_chat: bool = False
-    """What was sent to a chat before it moved is recorded under the id it was sent to."""
     gets_are_recent: bool = False
     """Who joins a download that began before it was submitted gets what the object held after
     that, and not what it held when the download began (up to GET_S_MAX earlier)."""
@@ -155,10 +153,9 @@ def doubt_is_counted(row: "Row", record: records.Complete) -> None:
 def message_backs_ready(
     record: records.Complete, message: tuple[str, int, str, str] | None
 ) -> None:
-    """Ready means: a message with that content is in that chat of that bot."""
+    """Ready means: a message with that content is in that chat of that bot, under the id that it
+    was sent to."""
     wanted = (record.bot, record.chat_id, record.sha256, record.kind)
-    if message is not None and message != wanted and not RULES.messages_keep_their_chat:
-        wanted = (record.bot, message[1], record.sha256, record.kind)
     if message != wanted:
         raise Violation("message_backs_ready", f"{wanted} is ready by {message}")
 
