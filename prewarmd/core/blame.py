@@ -19,11 +19,12 @@ DEATHS_MAX, KILLS_MAX = 3, 10
 @dataclass(frozen=True, slots=True)
 class End:
     """How a task ended with its child: was its last byte `sent`, was it `alone` in that child's
-    hand, and was the child `killed` from outside."""
+    hand, was the child `killed` from outside, and had it `heard` of the task before."""
 
     sent: bool
     alone: bool
     killed: bool
+    heard: bool = True
 
 
 def is_charged(job: Job, fault: Fault, upstream: Gate) -> bool:
@@ -34,7 +35,10 @@ def is_charged(job: Job, fault: Fault, upstream: Gate) -> bool:
 
 
 def is_convicted(job: Job, end: End) -> bool:
-    """Whether a child's death is one too many; notes it."""
+    """Whether a child's death is one too many; notes it. A child that was dead before it was told
+    did not die of it."""
+    if not end.heard:
+        return False
     job.suspect = True
     if end.killed:
         job.kills += end.alone

@@ -14,9 +14,8 @@ Costs: O(1) a move, O(log n) in the number of sleeping jobs.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
-from itertools import count
 
 from prewarmd.core import records
 from prewarmd.core.backoff import Rate
@@ -71,10 +70,14 @@ class Desk:
         self.ready_rate = Rate()
         self.out: list[Command] = []
         self.jitter = 0.0
-        self.next_task: Callable[[], int] = count(1).__next__
-        """A number that no task had before."""
+        self.last_task = 0
         self._young: deque[JobId] = deque()
         self._sleeping: list[tuple[float, JobId]] = []
+
+    def next_task(self) -> int:
+        """A number that no task had before."""
+        self.last_task += 1
+        return self.last_task
 
     def next_jitter(self) -> float:
         """In [0, 1)."""

@@ -53,6 +53,8 @@ class Engine:
         self.stale_reports = 0
         self._drain_deadline = FOREVER
         self._finished = False
+        self._heard_of = 0
+        """The last task that a child can have heard of: later ones are told after this turn."""
 
     # -- the one way in --------------------------------------------------------------------------
 
@@ -60,6 +62,7 @@ class Engine:
         """Take in what happened, decide what may start; the commands, in order."""
         desk = self.desk
         desk.jitter = jitter
+        self._heard_of = desk.last_task
         for event in happened:
             self._handle(event, now)
         self._pump(now)
@@ -162,8 +165,11 @@ class Engine:
     def _child_exited(self, child: Child, exited: events.ChildExited, now: float) -> None:
         reason = exited.reason
         tasks = self.children.exited(child, reason, now, self.desk.next_jitter())
+        in_hand = sum(task <= self._heard_of for task in tasks)
         for task in tasks:
-            end = End(task in exited.sent, len(tasks) == 1, exited.killed)
+            end = End(
+                task in exited.sent, in_hand == 1, exited.killed, heard=task <= self._heard_of
+            )
             if task in self.downloads.fetching:
                 self.downloads.orphaned(task, reason, now, end)
             elif task in self.uploads.sending:

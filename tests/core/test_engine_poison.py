@@ -10,7 +10,7 @@ from prewarmd.core.jobs import JobId, JobState, Phase
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Dies, Fate, fates_of
-from tests.core.world import World
+from tests.core.world import World, content_of
 
 POLICY = EnginePolicy(workers=2, slots=8, limits=LimitPolicy(paced=False))
 WORK = verbs.Fetch | verbs.Upload | verbs.List | verbs.Head | verbs.AskChat
@@ -246,3 +246,26 @@ def test_a_listing_that_kills_makes_no_suspects_of_its_page() -> None:
     assert len(pages) == 1
     assert world.alone == []
     assert {world.state(job) for job in jobs} == {JobState.READY}
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_what_a_child_is_told_when_its_exit_is_known_is_not_to_blame(company: bool) -> None:
+    """Three jobs' worth of bad luck would fail an innocent one, and be a poisonous one's alibi."""
+    world = Ward(policy=replace(POLICY, workers=1))
+    culprit = world.innocents(1)[0] if company else None
+    world.get_s = 10.0
+    world.run(0.005)
+    world.store_object("late.jpg")
+    late = world.submit("beta", "late.jpg", sha256=content_of("late.jpg"))
+    world.turn()
+    jobs = world.engine.desk.jobs
+    assert jobs[late].phase is Phase.RECALLING
+    world.put(events.Recalled(late, ready=False))
+    world.kill(0, "killed by SIGSEGV")
+    world.turn()
+    assert (jobs[late].suspect, jobs[late].deaths, jobs[late].phase) == (False, 0, Phase.QUEUED)
+    if culprit is not None:
+        assert (jobs[culprit].suspect, jobs[culprit].deaths) == (True, 1)
+    world.get_s = 0.02
+    world.finish()
+    assert failed(world) == {}

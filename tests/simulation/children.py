@@ -153,15 +153,12 @@ class Children:
         self.die((child, "killed by SIGSEGV"))
 
     def miss(self, verb: Any) -> None:
-        """A verb is lost with its child, whose exit is heard of in the same turn. Who was given up
-        in that turn was not in hand any more, as far as the engine could know."""
+        """A verb is lost with its child, whose exit is heard of in the same turn: nobody is to be
+        blamed for that. Who was given up in that turn was not in hand any more, as far as the
+        engine could know."""
         job = self._killers.pop(verb.task, 0)
         if job in self.killed:
             self.killed[job] -= 1
-        told = getattr(verb, "job", 0)
-        self._shaken[told] = True
-        if not invariants.RULES.dead_are_not_told:
-            self.crashed_alone[told] = self.crashed_alone.get(told, 0) + 1
 
     def seems_guilty(self, job: int) -> bool:
         """Whether it was there alone, time and again, when a child died: it may be innocent, but

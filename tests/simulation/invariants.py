@@ -47,8 +47,6 @@ class Rules:
     gets_are_recent: bool = False
     """Who joins a download that began before it was submitted gets what the object held after
     that, and not what it held when the download began (up to GET_S_MAX earlier)."""
-    dead_are_not_told: bool = False
-    """What a child is told in the turn that hears of its exit is not blamed for its death."""
 
 
 RULES = Rules()

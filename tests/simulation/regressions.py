@@ -57,4 +57,17 @@ REGRESSIONS: tuple[Regression, ...] = (
         },
         steps=276,
     ),
+    Regression(
+        86,
+        "what a child was told in the turn that heard of its exit was blamed for its death",
+        {
+            "cache_pages": 32, "ttl_s": 1.0, "starve_after_s": 5.0, "attempts": 2,
+            "retry_cap_s": 5.0, "bots": 1, "chats": 4, "kinds": "unknown", "speed": 30.0,
+            "commit_s": 0.0, "get_s": 0.001, "turn_s": 0.05, "boot_s": 1.0, "think_s": 0.1,
+            "burst": 12, "duplicates": 0.05, "twins": 0.0, "claims": 0.22224,
+            "sizes_unknown": 0.44489, "wakes": 0.18104, "upload_faults": 0.22102,
+            "doubts": 0.01822, "deaths": 0.02739, "missing": 0.01052, "stale_reports": 0.17937,
+        },
+        steps=7741,
+    ),
 )  # fmt: skip
