@@ -72,10 +72,13 @@ class Lane:
     parked_at: float = FOREVER
     counted_per_hour: int = 0
     governor: Governor = field(init=False)
+    configured_id: int = field(init=False)
+    """Its chat as the configuration names it; `chat_id` is what became of that."""
 
     def __post_init__(self) -> None:
         """Its pace is governed."""
         self.governor = Governor(self.pace)
+        self.configured_id = self.chat_id
 
     @property
     def is_full(self) -> bool:

@@ -193,6 +193,7 @@ class Uploads:
             case Remedy.CLOSE_CHAT:
                 if report.migrated_to:
                     lane.chat_id = report.migrated_to
+                    self._remember(lane)
                 else:
                     lane.gate.refuse(report.code, report.detail, now)
                 bot.gate.accept()
@@ -229,8 +230,10 @@ class Uploads:
             self._desk.out.append(records.Hold(bot.slug, 0, bot.scope.until, 1.0))
 
     def _remember(self, lane: Lane) -> None:
-        hold = records.Hold(lane.bot, lane.chat_id, lane.paused_until, lane.pace.factor)
-        self._desk.out.append(hold)
+        """Of a chat that has moved under both ids: the configuration may name either by then."""
+        for chat_id in dict.fromkeys((lane.configured_id, lane.chat_id)):
+            hold = records.Hold(lane.bot, chat_id, lane.paused_until, lane.pace.factor)
+            self._desk.out.append(hold)
 
     def restore(self, holds: list[records.Hold], now: float) -> None:
         """What earlier lives were told is still true. Chats that are no longer ours are passed."""

@@ -546,8 +546,13 @@ def flooded_before(spec: BotSpec, chat_id: int) -> tuple[Flooded, list[records.H
     world.run(5.0)
     world.flood("alpha", chat_id, 600.0)
     world.run(5.0)
-    gone_s = world.now - 1000.0  # every world begins at the same time
-    return world, [replace(hold, until=hold.until - gone_s) for hold in world.holds.values()]
+    return world, remembered_of(world)
+
+
+def remembered_of(world: Flooded) -> list[records.Hold]:
+    """Its holds, in the time of the next world: each begins at the same one."""
+    gone_s = world.now - 1000.0
+    return [replace(hold, until=hold.until - gone_s) for hold in world.holds.values()]
 
 
 def test_a_restart_does_not_send_into_a_pause() -> None:
@@ -565,6 +570,26 @@ def test_a_restart_does_not_send_into_a_pause() -> None:
     world.finish_all()
     assert world.refusals == []
     assert world.times(chat_id=1)[0] == pytest.approx(holds[0].until, abs=0.01)
+
+
+@pytest.mark.parametrize("named", [1, -777])
+def test_a_restart_knows_the_pause_of_a_chat_that_moved_by_either_id(named: int) -> None:
+    """A group that became a supergroup would be sent to inside its pause, by whichever id the
+    configuration names it then."""
+    before = Flooded([chats("alpha", 1)])
+    moved = Refused("ChatMigrated", migrated_to=-777)
+    before.fates = lambda verb: (
+        moved if isinstance(verb, verbs.Upload) and verb.chat_id == 1 else before._judge(verb)
+    )
+    before.flood("alpha", -777, 600.0)
+    before.submit_many("alpha", 5)
+    before.run(10.0)
+    assert before.holds.keys() == {("alpha", 1), ("alpha", -777)}
+    holds = remembered_of(before)
+    world = Flooded([BotSpec("alpha", ((named, "private"),))], remembered=holds)
+    world.submit_many("alpha", 5)
+    world.finish_all()
+    assert world.times()[0] == pytest.approx(holds[0].until, abs=0.01)
 
 
 def test_a_restart_does_not_send_into_a_pause_of_the_whole_bot() -> None:

@@ -42,8 +42,6 @@ class Rules:
     """No child's death before the last byte charges an attempt."""
     outages_are_free: bool = True
     """While a bucket or Telegram is out, that charges nobody."""
-    holds_follow_migrations: bool = False
-    """A pause of a chat that has moved is obeyed after a restart, too."""
     gets_are_recent: bool = False
     """Who joins a download that began before it was submitted gets what the object held after
     that, and not what it held when the download began (up to GET_S_MAX earlier)."""

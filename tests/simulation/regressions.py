@@ -44,7 +44,7 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         5,
         "a pause of a chat that had moved was forgotten by a restart, because the configuration "
-        "still names the old id (rule holds_follow_migrations)",
+        "still names the old id",
         {"floods": 3.0, "migrations": 5.0, "crashes": 2.0},
         steps=1151,
     ),

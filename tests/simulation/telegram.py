@@ -281,12 +281,10 @@ class Telegram:
         """Nobody remembers what was answered and not committed; `holds`: the pauses that were."""
         for message in list(self.unsettled):
             self._lose(message)
-        moved = {} if invariants.RULES.holds_follow_migrations else self.moved
-        there = {(bot, chat) for (bot, _), chat in moved.items()}
         self.pauses = {
             chat: (told_at, min(until, holds[chat]))
             for chat, (told_at, until) in self.pauses.items()
-            if chat in holds and chat not in there
+            if chat in holds
         }
 
 
