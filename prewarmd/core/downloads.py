@@ -41,6 +41,8 @@ class Flight:
     child: Child
     extent: Extent | None
     waiters: list[Job]
+    etag: str = ""
+    """Of If-None-Match: by the answer the owner may have had another one, and forgotten it."""
     dropped: bool = False
     """Its child was told to give it up, and has not answered yet."""
 
@@ -199,7 +201,8 @@ class Downloads:
         desk.cache.misses += 1
         task = desk.next_task()
         row = self._children.begin(child, task, alone=job.suspect)
-        flight = self.fetching[task] = Flight(key, job, task, child, extent, [job])
+        etag = job.etag if job.etag and job.etag_sha256 and not job.claimed else ""
+        flight = self.fetching[task] = Flight(key, job, task, child, extent, [job], etag)
         if not job.suspect:  # nobody joins a suspect
             self._flights[key] = flight
         desk.out.append(
@@ -207,8 +210,7 @@ class Downloads:
                 task, row, job.id, job.attempt + 1, job.bucket, job.key,
                 extent.offset if extent else -1,
                 job.size_bytes if extent and job.size_bytes else -1,
-                job.etag if job.etag and job.etag_sha256 and not job.claimed else "",
-                job.sha256 if job.sha256 and job.claimed else "",
+                etag, job.sha256 if job.sha256 and job.claimed else "",
             ))
         )  # fmt: skip
         return True
@@ -325,10 +327,9 @@ class Downloads:
         """The object is what it was when we last saw it: its content is known without a byte."""
         flight = self._land(task)
         owner = flight.owner
-        sha256, etag = owner.etag_sha256, owner.etag
+        sha256 = owner.etag_sha256
         assert sha256 is not None
-        assert etag is not None
-        self._saw(owner, etag, sha256, owner.size_bytes or 0, now)
+        self._saw(owner, flight.etag, sha256, owner.size_bytes or 0, now)
         for job in flight.waiters:
             self._know(job, sha256, now)
             job.etag = None  # should the catalogue not have it, the next GET is a plain one

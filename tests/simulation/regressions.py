@@ -70,4 +70,22 @@ REGRESSIONS: tuple[Regression, ...] = (
         },
         steps=7741,
     ),
+    Regression(
+        43,
+        "two conditional GETs of one job, the first given up, were both told that its object is "
+        "unchanged: the second answer met a job that had forgotten its ETag",
+        {
+            "slots": 8, "cache_pages": 32, "cache_items": 3, "ttl_s": 20.0, "horizon_s": 0.0,
+            "starve_after_s": 5.0, "bots": 5, "chats": 4, "buckets": 3, "speed": 30.0,
+            "commit_s": 0.0, "get_s": 0.001, "send_s": 1.0, "boot_s": 0.01, "beat_s": 10.0,
+            "think_s": 0.02, "burst": 12, "duplicates": 0.05, "twins": 0.5, "claims": 0.40544,
+            "false_claims": 0.0095, "sizes_wrong": 0.03053, "priorities": 0.4922,
+            "fetch_faults": 0.0402, "upload_faults": 0.01577, "doubts": 0.00795,
+            "refusals": 0.07335, "deaths": 0.00812, "hangs": 0.00145, "no_memory": 0.00444,
+            "slow": 0.01679, "stale_reports": 0.25072, "boot_faults": 0.18076, "stalls": 0.20687,
+            "outages": 0.28756, "floods": 3.0, "revocations": 0.36237, "refused_chats": 0.18217,
+            "migrations": 4.0, "overwrites": 3.06619, "crashes": 2.0, "drains": 0.23697,
+        },
+        steps=1848,
+    ),
 )  # fmt: skip
