@@ -40,6 +40,7 @@ class Alias:
     etag: str
     sha256: str
     seen: float
+    """When it was asked, which is no later than what it said was true."""
 
 
 class CacheIndex:
@@ -236,12 +237,17 @@ class CacheIndex:
 
     # -- keys ------------------------------------------------------------------------------------
 
-    def see(self, bucket: str, key: str, etag: str, sha256: str, now: float) -> None:
-        """The store says that (bucket, key) holds this content now."""
-        self._aliases[bucket, key] = Alias(etag, sha256, now)
+    def see(self, bucket: str, key: str, etag: str, sha256: str, asked: float) -> bool:
+        """(bucket, key) held this content when the store was `asked`; False, and nothing changes,
+        when it has told of a later moment already."""
+        alias = self._aliases.get((bucket, key))
+        if alias is not None and alias.seen > asked:
+            return False
+        self._aliases[bucket, key] = Alias(etag, sha256, asked)
         self._aliases.move_to_end((bucket, key))
         if len(self._aliases) > ALIASES_MAX:
             self._aliases.popitem(last=False)
+        return True
 
     def alias(self, bucket: str, key: str) -> Alias | None:
         """What a key held when the store was last asked."""

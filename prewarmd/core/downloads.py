@@ -7,19 +7,20 @@ the object was seen before. Memory is reserved when the size is known: beforehan
 child has read the head.
 
 Invariants, kept by `check`: a job waits for a flight exactly when it is fetching; at most one
-flight per key. Costs: O(1) a step, and O(free extents) a reservation.
+flight per key is joined. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 from prewarmd.core import records, verbs
 from prewarmd.core.blame import End
-from prewarmd.core.children import Child, Children
+from prewarmd.core.children import Children
 from prewarmd.core.commands import Recall, Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, JobId, Phase
 from prewarmd.core.roster import DUE
 
@@ -29,26 +30,6 @@ AHEAD_SHARE = 0.5
 """Of the cache: what may be under way for bots that cannot send at once."""
 SUSPECTS_LOOKED_AT = 16
 """A turn: the rest waits behind those, whose bots or buckets may be closed."""
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """One GET, however many jobs wait for it."""
-
-    key: tuple[str, ...]
-    owner: Job
-    task: int
-    child: Child
-    extent: Extent | None
-    waiters: list[Job]
-    etag: str = ""
-    """Of If-None-Match: by the answer the owner may have had another one, and forgotten it."""
-    dropped: bool = False
-    """Its child was told to give it up, and has not answered yet."""
-
-    def is_of(self, job: Job) -> bool:
-        """Whether it gets the job's own object; else only the content that both were promised."""
-        return (job.bucket, job.key) == (self.owner.bucket, self.owner.key)
 
 
 class Downloads:
@@ -170,7 +151,8 @@ class Downloads:
                 desk.load(job, now)
             return True
         key = (job.sha256,) if job.sha256 and job.claimed else (job.bucket, job.key)
-        if (flight := self._flights.get(key)) and not job.suspect:
+        flight = self._flights.get(key)
+        if flight and not job.suspect and flight.is_recent(job, now, desk.policy.ttl_s):
             desk.cache.hits += 1
             desk.start(job, Phase.FETCHING)
             flight.waiters.append(job)
@@ -202,7 +184,7 @@ class Downloads:
         task = desk.next_task()
         row = self._children.begin(child, task, alone=job.suspect)
         etag = job.etag if job.etag and job.etag_sha256 and not job.claimed else ""
-        flight = self.fetching[task] = Flight(key, job, task, child, extent, [job], etag)
+        flight = self.fetching[task] = Flight(key, job, task, child, extent, [job], now, etag)
         if not job.suspect:  # nobody joins a suspect
             self._flights[key] = flight
         desk.out.append(
@@ -307,7 +289,7 @@ class Downloads:
         extent, flight.extent = flight.extent, None
         assert extent is not None
         self._land(task)
-        self._saw(flight.owner, etag, sha256, size_bytes, now)
+        self._saw(flight, etag, sha256, size_bytes)
         desk.cache.admit(sha256, extent, size_bytes, now)
         desk.memory_freed()
         waiters = [job for job in flight.waiters if not self._too_large(job, size_bytes, now)]
@@ -329,18 +311,20 @@ class Downloads:
         owner = flight.owner
         sha256 = owner.etag_sha256
         assert sha256 is not None
-        self._saw(owner, flight.etag, sha256, owner.size_bytes or 0, now)
+        self._saw(flight, flight.etag, sha256, owner.size_bytes or 0)
         for job in flight.waiters:
             self._know(job, sha256, now)
             job.etag = None  # should the catalogue not have it, the next GET is a plain one
             if not self._desk.follow(job):
                 self._recall(job)
 
-    def _saw(self, owner: Job, etag: str, sha256: str, size_bytes: int, now: float) -> None:
-        desk = self._desk
+    def _saw(self, flight: Flight, etag: str, sha256: str, size_bytes: int) -> None:
+        """The store told what a key holds; an answer that came too late changes nothing."""
+        desk, owner, asked = self._desk, flight.owner, flight.began
         desk.buckets.open(owner.bucket)
-        desk.cache.see(owner.bucket, owner.key, etag, sha256, now)
-        desk.out.append(records.See(owner.bucket, owner.key, etag, sha256, size_bytes))
+        if desk.cache.see(owner.bucket, owner.key, etag, sha256, asked):
+            see = records.See(owner.bucket, owner.key, etag, sha256, size_bytes, asked)
+            desk.out.append(see)
 
     def _know(self, job: Job, sha256: str, now: float) -> None:
         """Its content, whatever it was believed to be."""

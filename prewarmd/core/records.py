@@ -95,13 +95,15 @@ class Cancel:
 
 @dataclass(slots=True)
 class See:
-    """The object under (bucket, key) has this ETag and content, as the store said just now."""
+    """The object under (bucket, key) has this ETag and content, as the store said when it was
+    `asked` (engine time), which is a GET's duration ago."""
 
     bucket: str
     key: str
     etag: str
     sha256: str
     size_bytes: int
+    asked: float
 
 
 @dataclass(slots=True)

@@ -221,7 +221,14 @@ class Verbs:
                ON CONFLICT (bucket, key) DO UPDATE SET etag = excluded.etag,
                       sha256 = excluded.sha256, size_bytes = excluded.size_bytes,
                       checked_at = excluded.checked_at""",
-            (record.bucket, record.key, record.etag, record.sha256, record.size_bytes, now),
+            (
+                record.bucket,
+                record.key,
+                record.etag,
+                record.sha256,
+                record.size_bytes,
+                now + record.asked - self.clock(),
+            ),  # fmt: skip,
         )
 
     # -- starts, clients, batches ----------------------------------------------------------------

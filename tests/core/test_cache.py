@@ -309,6 +309,8 @@ def test_the_store_has_the_last_word_on_a_key() -> None:
     cache.see("media", "k", '"e1"', "a", 0.0)
     cache.see("media", "k", '"e2"', "b", 10.0)
     assert cache.believed("media", "k", TTL_S + 5) == "b"
+    assert not cache.see("media", "k", '"e1"', "a", 5.0), "an answer that was overtaken"
+    assert cache.believed("media", "k", TTL_S + 5) == "b"
     cache.forget_key("media", "k")
     cache.forget_key("media", "k")
     assert cache.believed("media", "k", 10.0) is None

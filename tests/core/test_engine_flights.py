@@ -70,6 +70,47 @@ def test_a_bot_that_asks_during_the_get_waits_for_it() -> None:
     assert world.gets == ["a.jpg"]
 
 
+@pytest.mark.parametrize("ttl_s", [0.0, 5.0])
+@pytest.mark.parametrize("wait_s", [0.0, 4.0, 6.0])
+def test_a_get_is_believed_as_long_as_the_cache_is(wait_s: float, ttl_s: float) -> None:
+    """Who submits an object that was overwritten during a long GET would be told that it is ready,
+    and have the old one."""
+    world = World(policy=EnginePolicy(workers=2, slots=4, ttl_s=ttl_s))
+    world.get_s = 10.0
+    old = world.store_object("a.jpg", "old")
+    first = world.submit("alpha", "a.jpg")
+    second = world.submit("beta", "a.jpg")
+    world.run(0.01)
+    world.run(wait_s)
+    new = world.store_object("a.jpg", "new")
+    late = world.submit("alpha", "a.jpg", Kind.DOCUMENT)
+    world.run(0.01)
+    later = world.submit("beta", "a.jpg", Kind.DOCUMENT)
+    ready(world, first, second, late, later)
+    contents = {message.job: message.sha256 for message in world.messages}
+    joins = wait_s < ttl_s
+    assert (contents[first], contents[second]) == (old, old)
+    assert (contents[late], contents[later]) == ((old, old) if joins else (new, new))
+    assert len(world.gets) == (1 if joins else 3 - (ttl_s > 0.0))
+
+
+def test_an_old_gets_answer_does_not_hide_what_a_newer_one_told() -> None:
+    """For a while all would be given an object's old content, although the new one is known."""
+    world = World(policy=EnginePolicy(workers=2, slots=4, ttl_s=5.0))
+    world.get_s = 10.0
+    world.store_object("a.jpg", "old")
+    first = world.submit("alpha", "a.jpg")
+    world.run(6.0)
+    new = world.store_object("a.jpg", "new")
+    world.get_s = 1.0
+    second = world.submit("beta", "a.jpg")
+    world.run(4.5)
+    third = world.submit("alpha", "a.jpg", Kind.DOCUMENT)
+    ready(world, first, second, third)
+    contents = {message.job: message.sha256 for message in world.messages}
+    assert (contents[second], contents[third]) == (new, new)
+
+
 @pytest.mark.parametrize("wait_s", [0.0, 0.01, 0.03, 0.06, 1.0])
 def test_the_same_content_under_two_keys_is_uploaded_once(wait_s: float) -> None:
     """A chat would get the picture twice; the second job shares the first one's upload."""

@@ -257,7 +257,7 @@ class World(Outside):
                     self.put(events.Recalled(job, ready))
                 case commands.Reply(ticket):
                     self.replies[ticket] = command
-                case records.See(bucket, key, etag, sha256, _):
+                case records.See(bucket, key, etag, sha256):
                     self.seen[bucket, key] = (etag, sha256)
                 case records.Hold(bot, chat_id):
                     self.holds[bot, chat_id] = command

@@ -18,17 +18,20 @@ from tests.simulation.telegram import Letter
 from tests.simulation.timeline import Timeline
 
 EXIT_S = 0.004
-UPLOAD_KEY = 3
-"""The length of an upload's key: (bot, content, kind)."""
+OBJECT_KEY, UPLOAD_KEY = 2, 3
+"""The lengths of a download's key, (bucket, key), and of an upload's, (bot, content, kind)."""
 
 
 class Work:
     """A task that a child has in hand."""
 
-    __slots__ = ("child", "code", "content", "etag", "is_alive", "is_dropped", "is_sent", "key",
-        "letter", "reads", "size_bytes", "span", "verb")  # fmt: skip
+    __slots__ = ("began", "child", "code", "content", "etag", "is_alive", "is_dropped", "is_sent",
+        "key", "letter", "reads", "size_bytes", "span", "verb")  # fmt: skip
 
-    def __init__(self, child: "Child", verb: Any, key: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, child: "Child", verb: Any, key: tuple[str, ...] | None, began: float
+    ) -> None:
+        self.began = began
         self.child = child
         self.verb = verb
         self.key = key
@@ -258,7 +261,7 @@ class Children:
             child.rows.add(row)
         elif len(works) >= slots:
             raise Violation("slot_is_free", f"child {child.index}: {len(works)} of {slots}")
-        work = Work(child, verb, key)
+        work = Work(child, verb, key, self._timeline.now)
         if child.is_dead:  # lost with it, but in its hand as far as the engine knows
             work.is_alive = False
             works[task] = work
@@ -268,11 +271,14 @@ class Children:
         if key is not None:
             other = self._busy.get(key)
             if other is not None:
-                # Whoever was there when a child died comes again alone, beside those who were not.
+                # Whoever was there when a child died comes again alone, beside those who were not;
+                # and what an object held longer ago than is believed is asked for anew.
                 shaken = key in self._shaken or not self._shaken.keys().isdisjoint(
                     (verb.job, other.verb.job)
                 )
-                invariants.single_flight(key, not shaken or len(key) == UPLOAD_KEY)
+                old_at = other.began + self.swarm.ttl_s
+                old = len(key) == OBJECT_KEY and old_at <= self._timeline.now
+                invariants.single_flight(key, not (shaken or old) or len(key) == UPLOAD_KEY)
             self._busy[key] = work
         works[task] = work
         self.working += 1

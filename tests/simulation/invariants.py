@@ -2,8 +2,8 @@
 
 A broken one raises `Violation` with its name, and the seed's run ends there. What the models of the
 world check where they stand (memory, slots, sends) raises the same, so every name that can come out
-of a run is a name in this package. `RULES` are those that the engine's present rules may not keep
-yet: data, so that switching one on is one word.
+of a run is a name in this package. `RULES` are those that an engine may not keep yet: data, so that
+switching one on is one word.
 
 The table of what charges an attempt is written down here once more on purpose: an oracle that read
 the engine's own table would believe whatever is in it.
@@ -42,13 +42,9 @@ class Rules:
     """No child's death before the last byte charges an attempt."""
     outages_are_free: bool = True
     """While a bucket or Telegram is out, that charges nobody."""
-    gets_are_recent: bool = False
-    """Who joins a download that began before it was submitted gets what the object held after
-    that, and not what it held when the download began (up to GET_S_MAX earlier)."""
 
 
 RULES = Rules()
-GET_S_MAX = 120.0
 POISON_DEATHS, POISON_KILLS = 3, 10
 """Children that a job may take with it; and that may be killed while they have it alone in hand."""
 SPINS_MAX = 50
@@ -169,7 +165,8 @@ def join_is_backed(row: "Row", record: records.Join, known: bool) -> None:
 
 
 def content_is_the_jobs(row: "Row", content: str, legal: bool) -> None:
-    """What became ready is what the job's object held, or what its client promised."""
+    """What became ready is what the job's object held, or what its client promised: not what it
+    held longer before the submit than the cache is believed."""
     if not legal:
         raise Violation("content_is_the_jobs", f"{row} is ready with {content}")
 

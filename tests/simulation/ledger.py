@@ -41,7 +41,7 @@ class Ledger:
         self.catalogue: dict[tuple[str, str | None, str], int] = {}
         """(bot, content, kind) -> message."""
         self.seen: dict[tuple[str, str], tuple[str, str, float]] = {}
-        """(bucket, key) -> (etag, content, when)."""
+        """(bucket, key) -> (etag, content, when the store was asked)."""
         self.holds: dict[tuple[str, int], records.Hold] = {}
         """(bot, chat) -> what is remembered of its limits."""
         self._policy, self._timeline = policy, timeline
@@ -113,7 +113,7 @@ class Ledger:
     def _see(self, record: records.See) -> None:
         if self._bucket.etags.get(record.etag) != record.sha256:
             raise invariants.Violation("content_is_the_objects", f"{record}")
-        self.seen[record.bucket, record.key] = (record.etag, record.sha256, self._timeline.now)
+        self.seen[record.bucket, record.key] = (record.etag, record.sha256, record.asked)
 
     def _hold(self, record: records.Hold) -> None:
         self.holds[record.bot, record.chat_id] = record
@@ -153,8 +153,6 @@ class Ledger:
             legal = content == row.sha256
         else:
             since = row.created - self._policy.ttl_s
-            if not invariants.RULES.gets_are_recent:
-                since -= invariants.GET_S_MAX
             legal = self._bucket.held(row.name[1], row.name[2], content, since)
         invariants.content_is_the_jobs(row, content, legal)
         self.finish(row)

@@ -210,7 +210,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "slots": (1, 2, 4, 8, 16),
     "cache_pages": (4, 24, 32, 64, 256, 1024),
     "cache_items": (1, 3, 20, 1000),
-    "ttl_s": (1.0, 20.0, 300.0),
+    "ttl_s": (0.0, 1.0, 20.0, 300.0),
     "horizon_s": (0.0, 2.0, 10.0),
     "starve_after_s": (5.0, 60.0, 600.0),
     "size_probe": (True, True, False),

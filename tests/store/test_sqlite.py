@@ -50,6 +50,11 @@ def photo(key: str, bot: str = "alpha", sha256: str | None = None) -> NewJob:
     return NewJob(bot, "media", key, Kind.PHOTO, sha256=sha256)
 
 
+def seen(key: str, etag: str, sha256: str, ago_s: float = 0.0) -> records.See:
+    asked = NOW[0] - 900_000 - ago_s
+    return records.See("media", key, etag, sha256, 123, asked)
+
+
 def complete(job: JobId, sha256: str = SHA, file_id: str = "F1") -> records.Complete:
     return records.Complete(
         job, "alpha", sha256, "photo", "photo", 123, file_id, "U" + file_id, -100, 5
@@ -72,7 +77,7 @@ async def test_ready_is_answered_at_once_only_for_known_content(tmp_path: Path) 
     """A promised hash that is ready answers; a key alone does, for as long as the TTL."""
     async with opened(tmp_path) as store:
         job = (await store.submit([photo("a")])).admissions[0].job
-        see = records.See("media", "a", "etag1", SHA, 123)
+        see = seen("a", "etag1", SHA, ago_s=100.0)
         await store.apply([records.Start(job, 1), see, complete(job)])
         again = (await store.submit([photo("a")])).admissions[0]
         assert (again.job, again.state, again.created) == (job, JobState.READY, False)
@@ -81,7 +86,10 @@ async def test_ready_is_answered_at_once_only_for_known_content(tmp_path: Path) 
         row = await store.job(other.job)
         assert row is not None
         assert row.file_id == "F1"
-        NOW[0] += 301
+        NOW[0] += 199
+        again = (await store.submit([photo("a")])).admissions[0]
+        assert again.job == job
+        NOW[0] += 2  # from when the store was asked, not from when the GET was over
         later = (await store.submit([photo("a")])).admissions[0]
         assert (later.state, later.created) == (JobState.QUEUED, True)
         queued = await store.job(later.job)
@@ -95,9 +103,9 @@ async def test_an_overwritten_key_answers_the_old_media_until_the_new_is_ready(
     """Seeing new content does not unanswer the old; its being ready does."""
     async with opened(tmp_path, ttl_s=0) as store:
         one = (await store.submit([photo("a")])).admissions[0].job
-        await store.apply([records.See("media", "a", "e1", SHA, 1), complete(one)])
+        await store.apply([seen("a", "e1", SHA), complete(one)])
         two = (await store.submit([photo("a")])).admissions[0].job
-        await store.apply([records.Start(two, 1), records.See("media", "a", "e2", SHA2, 1)])
+        await store.apply([records.Start(two, 1), seen("a", "e2", SHA2)])
         media = await store.media_by_key("alpha", "media", "a", None)
         assert media is not None
         assert media.file_id == "F1"
