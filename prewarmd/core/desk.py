@@ -236,7 +236,7 @@ class Desk:
     def fail(self, job: Job, code: str, detail: str, now: float) -> None:
         """For good."""
         job.happen(JobEvent.FAILED)
-        self.out.append(records.Fail(job.id, code, detail, job.attempt))
+        self.out.append(records.Fail(job.id, code, detail, job.attempt, job.maybe_sent))
         self.forget(job, now)
 
     def join(self, job: Job, sha256: str, size_bytes: int, now: float) -> None:

@@ -50,12 +50,13 @@ class Join:
 
 @dataclass(slots=True)
 class Fail:
-    """-> failed, with a code of `faults.FAULTS`."""
+    """-> failed, with a code of `faults.FAULTS`; `maybe_sent`: an upload may have arrived."""
 
     job: JobId
     code: str
     detail: str
     attempt: int
+    maybe_sent: bool = False
 
 
 @dataclass(slots=True)

@@ -136,11 +136,11 @@ class Verbs:
             case records.Join():
                 self._ready(db, record.job, record.sha256, record.size_bytes, now)
                 self.tally.joined()
-            case records.Fail(job, code, detail, attempt):
+            case records.Fail(job, code, detail, attempt, maybe_sent):
                 db.execute(
                     """UPDATE jobs SET state = ?, error_code = ?, error_message = ?, attempt = ?,
-                              not_before = NULL, updated_at = ? WHERE id = ?""",
-                    (after, code, detail, attempt, now, job),
+                              maybe_sent = ?, not_before = NULL, updated_at = ? WHERE id = ?""",
+                    (after, code, detail, attempt, maybe_sent, now, job),
                 )
             case records.Snooze(job, not_before, code, detail, attempt, maybe_sent):
                 db.execute(

@@ -90,9 +90,12 @@ class Observer:
                 self.metrics.finished.labels("deduplicated").inc()
                 self.metrics.time_to_ready.observe(command.waited_s)
                 self.latency.observe(command.waited_s)
-            case records.Fail(job, code, detail, attempt):
+            case records.Fail(job, code, detail, attempt, maybe_sent):
                 self.metrics.finished.labels("failed").inc()
-                self.log.warning("job.failed", job=job, code=code, detail=detail, attempt=attempt)
+                self.log.warning(
+                    "job.failed", job=job, code=code, detail=detail, attempt=attempt,
+                    maybe_sent=maybe_sent,
+                )  # fmt: skip
             case Kill(index, generation, reason):
                 self.log.error("child.killed", child=index, generation=generation, reason=reason)
             case Finish(failure) if failure:

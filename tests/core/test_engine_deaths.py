@@ -158,6 +158,22 @@ def test_a_chat_full_of_uploads_goes_on_after_their_child_died() -> None:
     ready(world, *jobs)
 
 
+@pytest.mark.parametrize("code", ["NoAnswer", "BadAnswer"])
+def test_who_is_given_up_after_a_doubt_says_so(code: str) -> None:
+    """A user would send it by hand although the chat has it, or count on its not being there."""
+    world = World(policy=replace(POLICY, retry=RetryPolicy(attempts=2)))
+    world.fates = lambda v: Refused(code, arrived=True) if isinstance(v, verbs.Upload) else None
+    (job,) = submit(world, 1)
+    world.finish()
+    assert (world.state(job), world.rows[job].code) == (JobState.FAILED, code)
+    assert world.rows[job].maybe_sent
+    world.fates = lambda v: None
+    (never,) = submit(world, 1, prefix="missing-")
+    del world.objects["m", "missing-0.jpg"]
+    world.finish()
+    assert (world.state(never), world.rows[never].maybe_sent) == (JobState.FAILED, False)
+
+
 # -- it fails again --------------------------------------------------------------------------
 
 

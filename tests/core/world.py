@@ -277,8 +277,8 @@ class World(Outside):
                 self.catalogue[bot, sha256, kind] = record
             case records.Join(job, bot, sha256):
                 assert any(known[:2] == (bot, sha256) for known in self.catalogue), job
-            case records.Fail(_, code, _, attempt):
-                row.code, row.attempt = code, attempt
+            case records.Fail(_, code, _, attempt, maybe_sent):
+                row.code, row.attempt, row.maybe_sent = code, attempt, maybe_sent
             case records.Snooze(_, not_before, code, _, attempt, maybe_sent):
                 row.not_before, row.code = not_before, code
                 row.attempt, row.maybe_sent = attempt, maybe_sent

@@ -175,6 +175,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("believes in a catalogue", {"join_is_backed"}, hears=_ready),
     Bug("forgets doubts", {"doubt_is_kept"}, changes={"doubts": 0.2}, says=_record(
         records.Snooze, lambda record: [replace(record, maybe_sent=False)])),
+    Bug("gives up and forgets doubts", {"doubt_is_kept"}, changes={"doubts": 0.2, "attempts": 1},
+        says=_record(records.Fail, lambda record: [replace(record, maybe_sent=False)])),
     Bug("counts no doubts", {"doubt_is_counted"}, changes={"doubts": 0.2}, says=_record(
         records.Complete, lambda record: [replace(record, duplicates=0)])),
     Bug("charges double", {"charge_is_just"}, changes=FAULTY, says=_record(

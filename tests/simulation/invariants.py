@@ -96,10 +96,14 @@ def charge_is_just(row: "Row", code: str, attempt: int, most: int, earned: int) 
 
 
 def snooze_is_sane(row: "Row", record: records.Snooze, now: float, cap_s: float) -> None:
-    """A wait has an end within the cap, leaves an attempt, and doubts are not forgotten."""
+    """A wait has an end within the cap."""
     wait_s = record.not_before - now
     if not -60.0 < wait_s <= cap_s:
         raise Violation("snooze_is_sane", f"{row} waits {wait_s:.3f} s")
+
+
+def doubt_is_kept(row: "Row", record: records.Snooze | records.Fail) -> None:
+    """Whoever waits or was given up says whether it may have been sent."""
     if (row.maybe_sent or record.code in _LATE) and not record.maybe_sent:
         raise Violation("doubt_is_kept", f"{row} may have been sent, says {record.code}")
 

@@ -96,6 +96,7 @@ class Ledger:
             return
         self._charge(row, record.code, record.attempt)
         invariants.snooze_is_sane(row, record, self._timeline.now, self._snooze_s)
+        invariants.doubt_is_kept(row, record)
         row.attempt, row.code, row.not_before = record.attempt, record.code, record.not_before
         row.maybe_sent = record.maybe_sent
 
@@ -168,7 +169,9 @@ class Ledger:
         told = code in FAULTS and self._is_told(row, code)
         guilty = self._is_guilty(row) or self._seems_guilty(row.id)
         invariants.failure_is_earned(row, code, attempt, self._most, told=told, guilty=guilty)
+        invariants.doubt_is_kept(row, record)
         row.attempt, row.code, row.not_before = attempt, code, 0.0
+        row.maybe_sent = record.maybe_sent
         self.finish(row)
 
     # -- why -------------------------------------------------------------------------------------

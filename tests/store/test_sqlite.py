@@ -151,6 +151,25 @@ async def test_a_late_record_changes_nothing(tmp_path: Path) -> None:
         assert retried.state is JobState.QUEUED
 
 
+async def test_a_failed_job_says_whether_it_may_have_been_sent(tmp_path: Path) -> None:
+    """Its last attempt may be in the chat; whoever tries it again is to know."""
+    async with opened(tmp_path) as store:
+        jobs = [a.job for a in (await store.submit([photo("a"), photo("b")])).admissions]
+        doubtful = [True, False]
+        await store.apply([
+            records.Fail(job, "NoAnswer", "", 8, maybe_sent)
+            for job, maybe_sent in zip(jobs, doubtful, strict=True)
+        ])  # fmt: skip
+        rows = [await store.job(job) for job in jobs]
+        assert [row and (row.state, row.maybe_sent) for row in rows] == [
+            (JobState.FAILED, each) for each in doubtful
+        ]
+        again = await store.retry(jobs[0])
+        assert again is not None
+        assert not isinstance(again, JobState)
+        assert again.maybe_sent
+
+
 async def test_orphans_come_back_marked(tmp_path: Path) -> None:
     """What was running when the supervisor died may have been sent; it is queued, uncharged."""
     async with opened(tmp_path) as store:
