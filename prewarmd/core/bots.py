@@ -180,7 +180,7 @@ class Bot:
         self.pace.spend(now)
         self.spread.spend(size_bytes, now)
         if self.gate.code:
-            self.gate.enter()
+            self.gate.enter(now)
         self.in_flight += 1
         self._put(lane, lane.next_at(now), now)
         return self.scope.in_doubt and self.scope.enter()

@@ -31,21 +31,19 @@ class Buckets:
         if self.gate(bucket).accept():
             self._recall(bucket)
 
-    def leave(self, bucket: str) -> None:
+    def leave(self, bucket: str, began: float) -> None:
         """A request ended that says nothing about the bucket; a closed one may be probed again."""
-        gate = self.gate(bucket)
-        if gate.probing:
-            gate.leave()
+        if self.gate(bucket).leave(began=began):
             self._recall(bucket)
 
-    def close(self, bucket: str, code: str, detail: str, now: float) -> None:
-        """It refused us, or failed."""
+    def close(self, bucket: str, code: str, detail: str, now: float, began: float) -> None:
+        """It refused us, or failed, as a request that began then was told."""
         gate = self.gate(bucket)
         if FAULTS[code].remedy is Remedy.CLOSE_BUCKET:
-            gate.refuse(code, detail, now)
+            gate.refuse(code, detail, now, began=began)
         else:
-            gate.fail(code, detail, now)
-        if not gate.is_open:
+            gate.fail(code, detail, now, began=began)
+        if not gate.is_open and not gate.probing:
             for backlog in self._aside.get(bucket, ()):
                 self._roster.park(backlog.bot, gate.until)
 

@@ -8,6 +8,7 @@ from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.gate import NO_PROBE
 from prewarmd.core.lanes import Lane
 
 
@@ -53,7 +54,7 @@ class Chats:
         """Its kind stays unknown, so its pace the slower one; a refusal closes it."""
         lane = self.asking.pop(task).lane
         if FAULTS[code].remedy is Remedy.CLOSE_CHAT:
-            lane.gate.refuse(code, detail, now)
+            lane.gate.refuse(code, detail, now, began=NO_PROBE)
             self._desk.bots[lane.bot].stir(lane, now)
 
     def orphaned(self, task: int) -> None:

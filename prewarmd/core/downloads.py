@@ -178,7 +178,7 @@ class Downloads:
                 return False
         desk.start(job, Phase.FETCHING)
         if gate.code:
-            gate.enter()
+            gate.enter(now)
         desk.downloading.spend(job.size_bytes or 0, now)
         desk.cache.misses += 1
         task = desk.next_task()
@@ -339,12 +339,12 @@ class Downloads:
         owner, fault = flight.owner, FAULTS[code]
         gate = desk.buckets.gate(owner.bucket)
         if fault.remedy is Remedy.CLOSE_BUCKET or fault.strains:
-            desk.buckets.close(owner.bucket, code, detail, now)
+            desk.buckets.close(owner.bucket, code, detail, now, flight.began)
         elif code in _ABOUT_THE_OBJECT:
             desk.buckets.open(owner.bucket)
             desk.cache.forget_key(owner.bucket, owner.key)
         else:
-            desk.buckets.leave(owner.bucket)
+            desk.buckets.leave(owner.bucket, flight.began)
         for job in reversed(flight.waiters):
             if flight.is_of(job):
                 desk.remedy(job, code, detail, now, gate)
@@ -365,14 +365,14 @@ class Downloads:
         else:
             self._land(task)
             self._children.finish(flight.child, task)
-            desk.buckets.leave(flight.owner.bucket)
+            desk.buckets.leave(flight.owner.bucket, flight.began)
         for job in waiters:
             desk.remedy(job, "NoMemory", detail, now, desk.buckets.gate(job.bucket))
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died."""
         flight = self._land(task)
-        self._desk.buckets.leave(flight.owner.bucket)
+        self._desk.buckets.leave(flight.owner.bucket, flight.began)
         end = replace(end, alone=end.alone and len(flight.waiters) == 1)
         for job in reversed(flight.waiters):
             self._desk.orphaned(job, reason, now, end)

@@ -180,16 +180,16 @@ class Engine:
                 self.sizes.orphaned(task)
             else:
                 listing = self.listings.failed(task)
-                self.desk.buckets.leave(listing.bucket)
+                self.desk.buckets.leave(listing.bucket, listing.began)
                 self.listings.open(listing)
 
     def _list_failed(self, listing: Listing, code: str, detail: str, now: float) -> None:
         desk, remedy = self.desk, FAULTS[code].remedy
         if remedy is Remedy.CLOSE_BUCKET:
-            desk.buckets.close(listing.bucket, code, detail, now)
+            desk.buckets.close(listing.bucket, code, detail, now, listing.began)
             listing.not_before = desk.buckets.gate(listing.bucket).until
         else:
-            desk.buckets.leave(listing.bucket)
+            desk.buckets.leave(listing.bucket, listing.began)
             if remedy is Remedy.GIVE_UP or listing.failures >= self.policy.retry.attempts:
                 desk.out.append(FailBatch(listing.batch, code, detail))
                 return
@@ -265,10 +265,10 @@ class Engine:
             if not gate.may_pass(now):
                 listing.not_before = max(gate.until, now + 0.5)
                 continue
-            gate.enter()
+            gate.enter(now)
             task = self.desk.next_task()
             self.children.begin(child, task)
-            self.desk.out.append(Tell(child.index, self.listings.ask(task)))
+            self.desk.out.append(Tell(child.index, self.listings.ask(task, now)))
 
     def _pump_drain(self, now: float) -> None:
         out = self.desk.out

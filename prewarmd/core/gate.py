@@ -5,6 +5,10 @@ then one probe passes, and what becomes of it opens the gate or closes it longer
 breaker as well: so many failures in a row, and it closes although nobody refused us. Work that
 finds a gate closed is not charged and does not wait in a slot.
 
+Who passed before a gate closed is answered late, perhaps while the probe is under way. Such an
+answer may open the gate, but says nothing of the probe: it lets no second one pass. Which is which
+tells the time at which a request `began`, for between closing and probe nobody passes.
+
 `served` counts what worked. Who failed twice with somebody served in between may be at fault; who
 failed while nobody was served may not be.
 """
@@ -14,6 +18,8 @@ from enum import StrEnum
 
 from prewarmd.core.transitions import after
 
+NO_PROBE = -1.0
+"""When a request began that passed beside the gate: it is never the probe."""
 FAILURES_MAX = 5
 """Failures in a row that close a gate."""
 
@@ -73,6 +79,8 @@ class Gate:
     refusals: int = 0
     failures: int = 0
     served: int = 0
+    probed_at: float = 0.0
+    """When the last probe passed."""
 
     @property
     def is_open(self) -> bool:
@@ -91,25 +99,30 @@ class Gate:
         """Whether somebody may pass now: all when open, one probe when a closed one is due."""
         return not self.code or (now >= self.until and self.state is GateState.CLOSED)
 
-    def enter(self) -> None:
+    def enter(self, now: float) -> None:
         """Somebody passes; through a closed gate that is the probe. Nothing while it is open."""
         if self.code:
             self._happen(GateEvent.ENTERED)
+            self.probed_at = now
 
-    def refuse(self, code: str, detail: str, now: float) -> None:
+    def _is_late(self, began: float) -> bool:
+        """Whether a probe is under way, and who began then is not it."""
+        return self.state is GateState.PROBING and began < self.probed_at
+
+    def refuse(self, code: str, detail: str, now: float, *, began: float) -> None:
         """It refused: close, longer each time. Refusals of one volley count once."""
-        if self.state is GateState.CLOSED and now < self.until:
+        if (self.state is GateState.CLOSED and now < self.until) or self._is_late(began):
             return
         self._happen(GateEvent.REFUSED)
         self.until = now + min(self.cap_s, self.first_s * 2.0 ** min(self.refusals, 20))
         self.refusals += 1
         self.code, self.detail = code, detail
 
-    def fail(self, code: str, detail: str, now: float) -> None:
+    def fail(self, code: str, detail: str, now: float, *, began: float) -> None:
         """It failed, which may be its fault or the request's: close when nothing works any more."""
         self.failures += 1
         if self.failures >= FAILURES_MAX or self.code:
-            self.refuse(code, detail, now)
+            self.refuse(code, detail, now, began=began)
 
     def accept(self) -> bool:
         """It worked: open. Whether it was closed before."""
@@ -121,7 +134,9 @@ class Gate:
             self.refusals, self.until, self.failures = 0, 0.0, 0
         return was_closed
 
-    def leave(self) -> None:
-        """The probe ended without telling anything; another may go."""
-        if self.code:
+    def leave(self, *, began: float) -> bool:
+        """Somebody came back who tells nothing. Whether it was the probe: then another may go."""
+        was_probe = self.state is GateState.PROBING and not self._is_late(began)
+        if was_probe:
             self._happen(GateEvent.LEFT)
+        return was_probe

@@ -104,7 +104,7 @@ class Lane:
         """An upload begins."""
         self.pace.spend(now)
         if self.gate.code:
-            self.gate.enter()
+            self.gate.enter(now)
         self.in_flight += 1
 
     def pause(self, until: float) -> None:

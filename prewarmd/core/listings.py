@@ -23,6 +23,8 @@ class Listing:
     after: str
     failures: int = 0
     not_before: float = 0.0
+    began: float = 0.0
+    """When its last page was asked for."""
 
 
 class Listings:
@@ -45,10 +47,11 @@ class Listings:
             self._due.rotate(-1)
         return None
 
-    def ask(self, task: int) -> List:
+    def ask(self, task: int, now: float) -> List:
         """The first due batch's next page, under way as `task`."""
         listing = self._due.popleft()
         self._listing[task] = listing
+        listing.began = now
         return List(task, listing.bucket, listing.prefix, listing.after)
 
     def listed(self, task: int) -> Listing:

@@ -15,6 +15,7 @@ from prewarmd.core.children import Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.gate import NO_PROBE
 from prewarmd.core.jobs import JobId, Phase
 
 BATCHES_MAX = 2
@@ -85,7 +86,7 @@ class Sizes:
         """No answer: the jobs go on without."""
         question = self.asking.pop(task)
         if FAULTS[code].remedy is Remedy.CLOSE_BUCKET or FAULTS[code].strains:
-            self._desk.buckets.close(question.bucket, code, detail, now)
+            self._desk.buckets.close(question.bucket, code, detail, now, NO_PROBE)
 
     def orphaned(self, task: int) -> None:
         """Its child died."""

@@ -176,43 +176,45 @@ class Uploads:
         job, lane = sending.job, sending.lane
         bot = desk.bots[job.bot]
         fault = FAULTS[report.code]
-        lane.gate.leave()
+        lane.gate.leave(began=sending.began)
         if fault.remedy is Remedy.PAUSE_CHAT:
             self._flooded(bot, sending, report, now)
         else:
             bot.scope.answered(is_probe=sending.is_probe, accepted=False)
-            self._refused(bot, lane, report, now)
+            self._refused(bot, sending, report, now)
         bot.leave(lane, now)
         desk.remedy(job, report.code, report.detail, now, bot.gate)
         desk.roster.touch(bot)
 
-    def _refused(self, bot: Bot, lane: Lane, report: reports.UploadFailed, now: float) -> None:
+    def _refused(
+        self, bot: Bot, sending: Sending, report: reports.UploadFailed, now: float
+    ) -> None:
         """What it means for lane and bot."""
-        fault = FAULTS[report.code]
+        lane, began, fault = sending.lane, sending.began, FAULTS[report.code]
         match fault.remedy:
             case Remedy.CLOSE_CHAT:
                 if report.migrated_to:
                     lane.chat_id = report.migrated_to
                     self._remember(lane)
                 else:
-                    lane.gate.refuse(report.code, report.detail, now)
+                    lane.gate.refuse(report.code, report.detail, now, began=began)
                 bot.gate.accept()
             case Remedy.CLOSE_BOT:
-                bot.gate.refuse(report.code, report.detail, now)
+                bot.gate.refuse(report.code, report.detail, now, began=began)
             case Remedy.GIVE_UP:  # the chat and the bot were good enough to be told so
                 lane.gate.accept()
                 bot.gate.accept()
             case _ if fault.strains:
-                bot.gate.fail(report.code, report.detail, now)
+                bot.gate.fail(report.code, report.detail, now, began=began)
             case _:
-                bot.gate.leave()
+                bot.gate.leave(began=began)
 
     def _flooded(
         self, bot: Bot, sending: Sending, report: reports.UploadFailed, now: float
     ) -> None:
         """A 429, open or in disguise."""
         lane, is_probe = sending.lane, sending.is_probe
-        bot.gate.leave()
+        bot.gate.leave(began=sending.began)
         if report.retry_after_s == BUSY_RETRY_AFTER_S and report.answer_s >= BUSY_ANSWER_S:
             bot.scope.answered(is_probe=is_probe, accepted=False)
             if not bot.crowd(sending.began, now):  # one is too much, too: then wait as it says
@@ -254,8 +256,8 @@ class Uploads:
         """Its child died: the board told whether the last byte had been handed over."""
         desk, sending = self._desk, self.sending.pop(task)
         bot = desk.bots[sending.job.bot]
-        sending.lane.gate.leave()
-        bot.gate.leave()
+        sending.lane.gate.leave(began=sending.began)
+        bot.gate.leave(began=sending.began)
         bot.scope.answered(is_probe=sending.is_probe, accepted=False)
         bot.leave(sending.lane, now)
         desk.orphaned(sending.job, reason, now, end)

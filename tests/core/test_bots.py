@@ -17,6 +17,8 @@ UNPACED = LimitPolicy(paced=False)
 HORIZON_S = 10.0
 SIZE_BYTES = 50_000
 START = 1000.0
+LAST = 1e9
+"""When an upload began: so late that it is the probe, if there is one."""
 
 
 def lane(chat_id: int = 1, kind: str | None = "private", policy: LimitPolicy = POLICY) -> Lane:
@@ -94,10 +96,10 @@ def test_no_more_in_flight_than_a_chat_takes() -> None:
 def test_a_closed_lane_knows_when_its_probe_is_due() -> None:
     """A chat that refused once would be lost, or be asked without end."""
     closed = lane()
-    closed.gate.refuse("ChatRefused", "no", 100.0)
+    closed.gate.refuse("ChatRefused", "no", 100.0, began=LAST)
     assert closed.next_at(100.0) == 105.0
     assert closed.next_at(105.0) <= 105.0
-    closed.gate.enter()
+    closed.gate.enter(0.0)
     assert closed.next_at(105.0) == FOREVER
 
 
@@ -168,7 +170,7 @@ def test_a_full_lane_is_found_again_once_an_upload_ends() -> None:
 def test_a_closed_bot_has_no_lane_until_its_probe_is_due() -> None:
     """A revoked token would be tried with every job."""
     closed = bot(lane())
-    closed.gate.refuse("Unauthorized", "no", 100.0)
+    closed.gate.refuse("Unauthorized", "no", 100.0, began=LAST)
     assert closed.next_lane(101.0) == (None, 105.0)
     assert not closed.has_room(101.0)
     assert send(closed, 105.0) is not None
@@ -223,7 +225,7 @@ def test_a_closed_chat_is_found_again_when_its_probe_is_due() -> None:
     two = bot(lane(1), lane(2))
     first = send(two, START)
     assert first is not None
-    first.gate.refuse("ChatRefused", "no", START)
+    first.gate.refuse("ChatRefused", "no", START, began=LAST)
     two.leave(first, START)
     other = send(two, START + 1.0)
     assert other is not None
@@ -377,7 +379,7 @@ def test_a_bot_is_looked_at_in_time_to_fetch() -> None:
 def test_a_closed_bot_is_far_until_it_may_be_probed() -> None:
     """The bytes for the probe would be dropped in front of it, and fetched again."""
     one = bot(lane())
-    one.gate.refuse("Unauthorized", "no", START)
+    one.gate.refuse("Unauthorized", "no", START, began=LAST)
     one.gate.until = START + 60.0
     assert one.is_far(START)
     assert not one.is_far(START + 51.0)
@@ -632,8 +634,8 @@ class AnyUse(RuleBasedStateMachine):
         chat = self.flying.pop(which % len(self.flying))
         one, each = self.bot.lanes[chat], self.naive[chat]
         each.in_flight -= 1
-        one.gate.leave()
-        self.bot.gate.leave()
+        one.gate.leave(began=LAST)
+        self.bot.gate.leave(began=LAST)
         each.probing = self.probing = False
         match how:
             case "accepted":
@@ -644,10 +646,10 @@ class AnyUse(RuleBasedStateMachine):
                 one.pause(self.now + wait_s / 4)
                 each.paused_until = max(each.paused_until, self.now + wait_s / 4)
             case "chat refused":
-                one.gate.refuse("ChatRefused", "no", self.now)
+                one.gate.refuse("ChatRefused", "no", self.now, began=LAST)
                 each.closed_until = one.gate.until
             case "bot refused":
-                self.bot.gate.refuse("Unauthorized", "no", self.now)
+                self.bot.gate.refuse("Unauthorized", "no", self.now, began=LAST)
                 self.closed_until = self.bot.gate.until
         self.bot.leave(one, self.now)
 
