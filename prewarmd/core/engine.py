@@ -247,11 +247,11 @@ class Engine:
             self.desk.roster.settle(now)
             self.uploads.pump(now)
             self.desk.roster.settle(now)
+            self.sizes.pump(now)
             self.downloads.pump(now)
             self.desk.roster.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
             self._pump_listings(now)
-            self.sizes.pump(now)
             self.chats.pump()
 
     def _pump_listings(self, now: float) -> None:

@@ -1,9 +1,11 @@
 """Sizes nobody told: asked of the store ahead of a job's turn, because a job's level depends on its
 size, and memory can be reserved before the GET.
 
-Only while more jobs wait than slots are free: else a job is started sooner than asked about. At
-most BATCHES_MAX questions of KEYS_MAX keys each are under way, each job is asked about once, and an
-answer that says nothing changes nothing: the GET will tell.
+Only while more jobs wait than slots are free: else a job is started sooner than asked about. A slot
+that comes free goes to a question before it goes to a download, or else large downloads would keep
+small jobs from being known as such. At most BATCHES_MAX questions of KEYS_MAX keys each are under
+way, and half of the slots at the most unless there is only one; each job is asked about once, and
+an answer that says nothing changes nothing: the GET will tell.
 
 Costs: O(1) a job.
 """
@@ -37,6 +39,7 @@ class Sizes:
         self.asking: dict[int, Question] = {}
         self._desk = desk
         self._children = children
+        self._asking_max = min(BATCHES_MAX, max(1, desk.policy.workers * desk.policy.slots // 2))
 
     def pump(self, now: float) -> None:
         """Ask what is worth asking."""
@@ -47,7 +50,7 @@ class Sizes:
                 desk.sizeless.popleft()
                 continue
             waiting = len(desk.jobs) - children.tasks
-            if waiting <= children.free_slots or len(self.asking) >= BATCHES_MAX:
+            if waiting <= children.free_slots or len(self.asking) >= self._asking_max:
                 return
             child, gate = children.pick(), desk.buckets.gate(bucket)
             if child is None or not gate.is_open:

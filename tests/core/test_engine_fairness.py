@@ -283,6 +283,30 @@ def test_sizes_are_asked_for_while_jobs_wait() -> None:
     assert len(asked) == len(set(asked)) <= 65
 
 
+@pytest.mark.parametrize("slots", [2, 4])
+def test_sizes_are_asked_for_when_large_downloads_fill_all_slots(slots: int) -> None:
+    """Small photos would wait behind every video that came before them: there never is a slot left
+    to find out that they are small."""
+    world = World(["alpha"], EnginePolicy(workers=1, slots=slots, limits=UNPACED))
+    large: list[JobId] = []
+    for number in range(slots):
+        world.get_s = 5.0 + 0.5 * number  # never two slots free at once
+        large.append(submit(world, "alpha", f"l{number}", size=9_000_000 + number))
+        world.run(0.01)
+    assert len(world.gets) == slots
+    large += [submit(world, "alpha", f"m{n}", size=9_000_000 + n, told=False) for n in range(60)]
+    tiny = [submit(world, "alpha", f"t{n}", size=9_000 + n, told=False) for n in range(4)]
+    world.run(1.0)
+    world.get_s = 0.02
+    ready(world, *large, *tiny)
+    begun = [verb for _, verb in world.told if isinstance(verb, verbs.Fetch | verbs.Head)][slots:]
+    assert isinstance(begun[0], verbs.Head)
+    last = max(world.gets.index(f"t{n}") for n in range(4))
+    assert last < 4 * slots + 4, "the sizes came late"
+    heads = [verb for verb in begun if isinstance(verb, verbs.Head)]
+    assert len(heads) <= 3
+
+
 # -- nobody waits for ever -------------------------------------------------------------------
 
 STARVE_S = 5.0
