@@ -5,8 +5,6 @@ import gc
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import orjson

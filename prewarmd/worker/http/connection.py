@@ -143,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        self.attach(cast(asyncio.Transport, transport))  # uvloop's is none by inheritance
+        self.attach(cast("asyncio.Transport", transport))  # uvloop's is none by inheritance
 
     def attach(self, transport: asyncio.Transport) -> None:
         """That transport carries it from now on: the first, or TLS within a tunnel."""
