@@ -132,6 +132,18 @@ class R2(Section):
         return tuple(dict.fromkeys((self.bucket, *self.buckets)))
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        legal = parts.scheme == "http" and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        legal = False
+    if not legal or parts.path.strip("/") or parts.query or parts.fragment:
+        example = "an example: http://user:password@host:3128"
+        raise wrong("is not an http:// URL with a port", example)
+    return value
+
+
 class Telegram(Section):
     """[telegram]: the Bot API server."""
 
@@ -139,6 +151,7 @@ class Telegram(Section):
     server: Literal["hosted", "local"] = "hosted"
     connections: Annotated[Int, Field(ge=1, le=10_000)] = 100
     ca_file: Path | None = None
+    proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
 
 
 class Chat(Section):
@@ -319,7 +332,10 @@ class Config(Section):
             for secret in (self.r2.access_key_id, self.r2.secret_access_key, self.http.token)
             if secret is not None
         ]
-        return tuple(value.get_secret_value() for value in values)
+        texts = [value.get_secret_value() for value in values]
+        if self.telegram.proxy is not None:
+            texts.append(urlsplit(self.telegram.proxy.get_secret_value()).password or "")
+        return tuple(text for text in texts if text)
 
 
 def _is_loopback(host: str) -> bool:

@@ -107,6 +107,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
             api_base=telegram.api_base,
             ca_file=str(telegram.ca_file) if telegram.ca_file else None,
             connections=max(1, telegram.connections // config.workers),
+            proxy=telegram.proxy.get_secret_value() if telegram.proxy else None,
         ),
         tokens={bot.slug: bot.token.get_secret_value() for bot in config.bots},
     )

@@ -26,6 +26,7 @@ class TelegramSpec:
 
     api_base: str
     ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     connections: int = 20
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 30.0

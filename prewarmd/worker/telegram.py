@@ -1,30 +1,32 @@
 """Telegram as a child sees it: send an extent, ask for a chat, and name what went wrong.
 
-A bot's token is part of every URL, so this module alone makes URLs, and no foreign exception leaves
-it: aiohttp's texts hold the URL. What comes out is an `Accepted` or a `Refused`.
+A bot's token is part of every request, so this module alone makes requests, and no text of an
+error holds one. What comes out is an `Accepted` or a `Refused`.
 
 Whether an upload may have arrived is decided by one fact: was the closing boundary handed to the
 socket. It is marked on the job board *before* that happens.
 """
 
-import asyncio
 import secrets
 import ssl
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
 
 from prewarmd.core.jobs import Kind
 from prewarmd.worker.answers import Accepted, Refused, classify
-from prewarmd.worker.multipart import Envelope, envelope
+from prewarmd.worker.http.connection import Answer, Connection, Patience, Small
+from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
+from prewarmd.worker.http.errors import HttpError, TimedOutError, UnreachableError
+from prewarmd.worker.http.pool import Pool
+from prewarmd.worker.multipart import envelope
 from prewarmd.worker.spec import TelegramSpec
 
-SLICE_BYTES = 128 << 10
-ANSWER_BYTES_MAX = 1 << 20
+KEEPALIVE_S = 60.0
+"""The Bot API server closes what was idle for 500 s (telegram.md 11), proxies much earlier."""
+_SMALL = Small()
 
 METHODS: dict[Kind, tuple[str, str, dict[str, str]]] = {
     Kind.PHOTO: ("sendPhoto", "photo", {}),
@@ -35,74 +37,71 @@ METHODS: dict[Kind, tuple[str, str, dict[str, str]]] = {
 """Kind -> method, file field, options (telegram.md 1)."""
 
 
-class _Body(Payload):
-    """Head, extent, tail, written in slices with back-pressure."""
+class _Upload:
+    """An extent on its way: what was written, and how far that is."""
 
     def __init__(
         self,
-        around: Envelope,
         extent: memoryview,
+        tail: bytes,
         progress: Callable[[int], None],
         sent: Callable[[], None],
     ) -> None:
-        super().__init__(extent, content_type=around.content_type)
-        self._around = around
         self._extent = extent
+        self._tail = tail
         self._progress = progress
         self._sent = sent
-        self._size = around.size_bytes(len(extent))
         self.begun = False
-        self.done = 0
         self.complete = False
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Media is no text."""
-        raise TypeError("media is no text")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """See Payload."""
+    async def write(self, connection: Connection) -> None:
+        """See Connection.exchange."""
         self.begun = True
-        await writer.write(self._around.head)
-        size_bytes = len(self._extent)
-        for start in range(0, size_bytes, SLICE_BYTES):
-            end = min(start + SLICE_BYTES, size_bytes)
-            # bytes(): the transport may keep what it cannot send at once, and the extent may be
-            # given to another object before that leaves. The lean connection will not copy.
-            await writer.write(bytes(self._extent[start:end]))
-            self.done = end
+        size_bytes, step = len(self._extent), connection.piece_bytes
+        for start in range(0, size_bytes, step):
+            end = min(start + step, size_bytes)
+            if not await connection.write(self._extent[start:end]):
+                return
             self._progress(end)
         self._sent()
         self.complete = True
-        await writer.write(self._around.tail)
+        await connection.write(self._tail)
 
 
 class Telegram:
-    """One session with its own pool, for all bots."""
+    """One pool of connections, for all bots."""
 
     def __init__(self, spec: TelegramSpec, tokens: dict[str, str]) -> None:
         self._spec = spec
         self._tokens = tokens
-        self._session: aiohttp.ClientSession | None = None
+        parts = urlsplit(spec.api_base)
+        self._origin = Origin.of(spec.api_base)
+        self._path = parts.path.rstrip("/")
+        context = (
+            ssl.create_default_context(cafile=spec.ca_file) if parts.scheme == "https" else None
+        )
+        dialer = Dialer(
+            self._origin,
+            context=context,
+            proxy=Proxy.of(spec.proxy) if spec.proxy else None,
+            connect_s=spec.connect_timeout_s,
+        )
+        self._pool = Pool(dialer, limit=spec.connections, keepalive_s=KEEPALIVE_S)
+        self._patience = Patience(head_s=spec.answer_timeout_s, idle_s=spec.stall_timeout_s)
+        self._little = Patience(head_s=spec.stall_timeout_s, idle_s=spec.stall_timeout_s)
 
     async def __aenter__(self) -> "Telegram":
-        spec = self._spec
-        context = ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=spec.connections, keepalive_timeout=60, ttl_dns_cache=300, ssl=context
-            ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_s),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._pool.close()
 
-    def _url(self, bot: str, method: str) -> str:
-        return f"{self._spec.api_base.rstrip('/')}/bot{self._tokens[bot]}/{method}"
+    def _head(self, bot: str, method: str, content_type: str, size_bytes: int) -> str:
+        return (
+            f"POST {self._path}/bot{self._tokens[bot]}/{method} HTTP/1.1\r\n"
+            f"Host: {self._origin.authority}\r\nUser-Agent: prewarmd\r\nAccept: */*\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {size_bytes}\r\n\r\n"
+        )
 
     async def send(
         self,
@@ -114,73 +113,57 @@ class Telegram:
         progress: Callable[[int], None],
         sent: Callable[[], None],
     ) -> Accepted | Refused:
-        """Upload an extent; `sent` is called before the last bytes are handed to the socket."""
+        """Upload an extent; `sent` is called before the last bytes are handed to the socket. When
+        this returns, or is cancelled, nothing refers to the extent."""
         method, field, options = METHODS[kind]
         fields = {"chat_id": str(chat_id), "disable_notification": "true", **options}
         around = envelope(fields, field, file_name, f"prewarmd{secrets.token_hex(12)}")
-        body = _Body(around, extent, progress, sent)
+        size_bytes = around.size_bytes(len(extent))
+        head = self._head(bot, method, around.content_type, size_bytes).encode() + around.head
+        upload = _Upload(extent, around.tail, progress, sent)
         try:
-            async with asyncio.timeout(None) as deadline:
-                return await self._post(self._url(bot, method), body, deadline)
-        except TimeoutError:
-            return self._broken(body, "no answer" if body.complete else "the upload stalled")
-        except (aiohttp.ClientError, OSError) as error:
-            return self._broken(body, type(error).__name__)
+            answer = await self._exchange(head, self._patience, upload)
+        except HttpError as error:
+            return self._broken(error, upload)
+        return classify(answer.head.status, answer.body, answer.head.get(b"retry-after") or None)
 
-    async def _post(self, url: str, body: _Body, deadline: asyncio.Timeout) -> Accepted | Refused:
-        assert self._session is not None
-        watched = asyncio.ensure_future(self._watch(body, deadline))
+    async def _exchange(
+        self, head: bytes, patience: Patience, upload: _Upload | None = None
+    ) -> Answer:
+        connection = await self._pool.take()
         try:
-            async with self._session.post(url, data=body, allow_redirects=False) as answer:
-                text = await answer.content.read(ANSWER_BYTES_MAX)
-                while not answer.content.at_eof() and len(text) < ANSWER_BYTES_MAX:
-                    text += await answer.content.read(ANSWER_BYTES_MAX - len(text))
-                return classify(answer.status, text, answer.headers.get("Retry-After"))
+            write = upload.write if upload else None
+            return await connection.exchange(head, _SMALL, patience, write)
         finally:
-            watched.cancel()
-
-    async def _watch(self, body: _Body, deadline: asyncio.Timeout) -> None:
-        """Move the deadline: while bytes flow it is a stall, after the last one the answer's."""
-        loop = asyncio.get_running_loop()
-        patience_s = self._spec.stall_timeout_s + self._spec.connect_timeout_s
-        last = -1
-        while not body.complete:
-            if body.done != last:
-                last = body.done
-                deadline.reschedule(loop.time() + patience_s)
-            await asyncio.sleep(1.0)
-        deadline.reschedule(loop.time() + self._spec.answer_timeout_s)
+            self._pool.give(connection)
 
     @staticmethod
-    def _broken(body: _Body, what: str) -> Refused:
+    def _broken(error: HttpError, upload: _Upload) -> Refused:
         """The connection broke; what may have arrived depends on the last byte alone."""
-        if body.complete:
+        if isinstance(error, UnreachableError) or not upload.begun:
+            return Refused("TelegramUnreachable", str(error))
+        if upload.complete:
+            what = "no answer" if isinstance(error, TimedOutError) else str(error)
             return Refused("NoAnswer", f"{what}, after the last byte")
-        if body.begun:
-            return Refused("UploadCut", f"{what}, before the last byte")
-        return Refused("TelegramUnreachable", what)
+        return Refused("UploadCut", f"{error}, before the last byte")
 
     async def ask(self, bot: str, method: str, **parameters: Any) -> dict[str, Any] | Refused:
         """A small request without a file; `result`, or why not."""
-        assert self._session is not None
-        url = self._url(bot, method)
+        body = orjson.dumps(parameters)
+        head = self._head(bot, method, "application/json", len(body)).encode()
         try:
-            async with asyncio.timeout(self._spec.connect_timeout_s + self._spec.stall_timeout_s):
-                async with self._session.post(url, json=parameters, allow_redirects=False) as got:
-                    status = got.status
-                    text = await got.content.read(ANSWER_BYTES_MAX)
-        except TimeoutError:
-            return Refused("TelegramUnreachable", "no answer")
-        except (aiohttp.ClientError, OSError) as error:
-            return Refused("TelegramUnreachable", type(error).__name__)
+            got = await self._exchange(head + body, self._little)
+        except HttpError as error:
+            return Refused("TelegramUnreachable", str(error))
         try:
-            answer = orjson.loads(text)
+            answer = orjson.loads(got.body)
         except orjson.JSONDecodeError:
             answer = {}
+        status = got.head.status
         if status == 200 and isinstance(answer, dict) and isinstance(answer.get("result"), dict):
             result: dict[str, Any] = answer["result"]
             return result
-        verdict = classify(status, text)
+        verdict = classify(status, got.body)
         return verdict if isinstance(verdict, Refused) else Refused("BadAnswer", "unreadable")
 
     async def chat_kind(self, bot: str, chat_id: int) -> str | Refused:

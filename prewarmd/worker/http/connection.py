@@ -253,19 +253,20 @@ class Connection(asyncio.BufferedProtocol):
         return answer.head.status
 
     async def write(self, piece: bytes | memoryview) -> bool:
-        """Send a piece of the body, once the socket can take it; False when no more is wanted,
-        because the answer is here already or the connection is gone."""
+        """Send a piece of the body, and wait until the socket can take another; False when no more
+        is wanted, because the answer is here already or the connection is gone."""
         assert self._transport is not None
         assert self._answer is not None
         if self._answer.done():
-            self._is_fit = False
             return False
         self._transport.write(piece)
         self._written_bytes += len(piece)
+        if self._transport.is_closing():
+            await self.gone()  # it found the peer gone, and takes whatever it is given
         while self._is_full and not self._answer.done():
             self._resumed = asyncio.get_running_loop().create_future()
             await self._resumed
-        return True
+        return not self._answer.done()
 
     async def land(self, into: memoryview) -> None:
         """Go on with an answer that waited for memory of its length."""

@@ -568,6 +568,35 @@ def test_a_server_that_goes_while_we_send(on_loop: OnLoop, wire: Wire) -> None:
     on_loop(talk(script, wire, then))
 
 
+def test_what_is_written_into_nothing_is_not_sent(on_loop: OnLoop, wire: Wire) -> None:
+    """A transport that has found its peer gone takes all it is given: an upload that broke in its
+    middle would count as perhaps delivered."""
+    body = memoryview(bytes(30_000_000))
+    wanted: list[bool] = []
+    gone: list[asyncio.Event] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.transport.abort()
+        gone[0].set()
+
+    async def write(connection: Connection) -> None:
+        await gone[0].wait()
+        for at in range(0, len(body), connection.piece_bytes):
+            wanted.append(await connection.write(body[at : at + connection.piece_bytes]))
+            if not wanted[-1]:
+                return
+
+    async def then(connection: Connection) -> None:
+        gone.append(asyncio.Event())
+        with pytest.raises(LostError):
+            await connection.exchange(POST % len(body), Small(), QUICK, write)
+        assert not wanted[-1]
+        assert len(wanted) * connection.piece_bytes < len(body)
+
+    on_loop(talk(script, wire, then))
+
+
 # -- cancelled -------------------------------------------------------------------------------------
 
 
