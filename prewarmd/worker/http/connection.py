@@ -131,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
         self._resumed: asyncio.Future[None] | None = None
         self._is_full = False
         self._is_written = True
+        self._is_tls = False
         self._is_tunnel = False
         self._is_fit = True
         """Nothing happened after which it cannot be used again."""
@@ -147,8 +148,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def attach(self, transport: asyncio.Transport) -> None:
         """That transport carries it from now on: the first, or TLS within a tunnel."""
-        is_tls = transport.get_extra_info("ssl_object") is not None
-        self.piece_bytes = TLS_PIECE_BYTES if is_tls else PIECE_BYTES
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
+        self.piece_bytes = TLS_PIECE_BYTES if self._is_tls else PIECE_BYTES
         self._transport = transport
         transport.set_write_buffer_limits(self.piece_bytes)
 
@@ -263,6 +264,8 @@ class Connection(asyncio.BufferedProtocol):
         self._written_bytes += len(piece)
         if self._transport.is_closing():
             await self.gone()  # it found the peer gone, and takes whatever it is given
+        if self._is_tls:
+            await asyncio.sleep(0)  # the transport below TLS, too; and others have their turn
         while self._is_full and not self._answer.done():
             self._resumed = asyncio.get_running_loop().create_future()
             await self._resumed
