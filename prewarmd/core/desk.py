@@ -221,6 +221,7 @@ class Desk:
         job.happen(JobEvent.SNOOZED)
         job.not_before = now + delay_s
         self._sleep(job)
+        self.roster.touch(self.bots[job.bot])  # there is room for another
         self.out.append(
             records.Snooze(job.id, job.not_before, code, detail, job.attempt, job.maybe_sent)
         )

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from prewarmd.core import records, verbs
+from prewarmd.core.backoff import RetryPolicy
 from prewarmd.core.jobs import JobId, JobState, Kind
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy
@@ -302,3 +303,19 @@ def test_bots_take_turns() -> None:
     world.finish()
     first = [key.partition("-")[0] for key in world.gets[:9]]
     assert sorted(first) == ["alpha"] * 3 + ["beta"] * 3 + ["gamma"] * 3
+
+
+def test_a_job_that_must_wait_makes_room_for_the_next() -> None:
+    """Two objects fail, and everything else of their bot stands still until they are tried
+    again."""
+    world = World(
+        ["alpha"],
+        EnginePolicy(
+            workers=1, slots=8, prefetch_horizon_s=0.0, retry=RetryPolicy(base_s=1e3, cap_s=1e3)
+        ),
+    )
+    world.fates = fates_of(*[Refused("StoreError")] * 2, of=verbs.Fetch)
+    bad, good = many(world, "alpha", 2, "bad"), many(world, "alpha", 5, "good")
+    world.run(10.0)
+    assert [world.state(job) for job in bad] == [JobState.WAITING] * 2
+    assert {world.state(job) for job in good} == {JobState.READY}
