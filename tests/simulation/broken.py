@@ -158,7 +158,8 @@ BUGS: tuple[Bug, ...] = (
         changes=FAULTY),
     Bug("loses jobs", {"all_is_final", "unfinished_is_held"}, hears=lambda engine, event: (
         [] if isinstance(event, events.Admitted) and len(event.jobs) == 2 else [event])),
-    Bug("ignores retry_after", {"pause_is_obeyed"}, hears=_report(reports.UploadFailed, _no_wait),
+    Bug("ignores retry_after", {"pause_is_obeyed", "hold_is_kept"},
+        hears=_report(reports.UploadFailed, _no_wait),
         changes=FLOODED),
     Bug("uploads twice", {"single_flight", "task_is_new"}, says=_verb(verbs.Upload, _twice)),
     Bug("fetches twice", {"single_flight", "memory_is_exclusive", "task_is_new"},

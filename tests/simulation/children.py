@@ -90,6 +90,8 @@ class Children:
         """...and such that somebody killed."""
         self.killed: dict[int, int] = {}
         """job -> children that died of it, likewise."""
+        self.boot_failures = 0
+        """Deaths before a greeting, in a row."""
         self.working = 0
         """Tasks in hand, of all."""
         self.lose: Callable[[Letter], None]
@@ -122,6 +124,7 @@ class Children:
         if child.is_dead:
             return
         child.is_up = True
+        self.boot_failures = 0
         self._put(events.ChildGreeted(child.index, child.generation, 1000 + child.generation))
         self._timeline.after(self.swarm.beat_s, self._beat, child)
 
@@ -204,6 +207,7 @@ class Children:
             return  # the supervisor died meanwhile
         self.living[child.index] = None
         self.gone.append(child.index)
+        self.boot_failures += not child.is_up
         if len(child.works) == 1:
             alone = self.killed_alone if exited.killed else self.crashed_alone
             job = getattr(next(iter(child.works.values())).verb, "job", 0)
@@ -240,6 +244,7 @@ class Children:
                 self.die((child, "its pipe was closed"))
         self.living = [None] * len(self.living)
         self._life += 1
+        self.boot_failures = 0
         self._shaken.clear()
         self.crashed_alone.clear()
         self.killed_alone.clear()

@@ -42,6 +42,9 @@ class Rules:
     """No child's death before the last byte charges an attempt."""
     outages_are_free: bool = True
     """While a bucket or Telegram is out, that charges nobody."""
+    retried_age_in_time: bool = False
+    """A job that is retried while it is young loses its youth in time, though it comes in behind
+    younger ones."""
 
 
 RULES = Rules()
@@ -181,6 +184,31 @@ def pause_is_obeyed(bot: str, chat_id: int, now: float, until: float) -> None:
         raise Violation("pause_is_obeyed", f"{bot} sends to {chat_id} {until - now:.3f} s early")
 
 
+def burst_is_bounded(chat: object, waited_s: float, least_s: float) -> None:
+    """No chat gets more at once than its burst, however fast its pace has become."""
+    if waited_s < least_s:
+        raise Violation("burst_is_bounded", f"{chat}: {waited_s:.3f} s, not {least_s:.3f}")
+
+
+def hold_is_kept(row: "Row", told_until: float, kept_until: float) -> None:
+    """Who is released because of a flood is written behind the pause: no restart forgets it."""
+    if kept_until < told_until:
+        raise Violation("hold_is_kept", f"{row}: until {told_until:.3f}, known {kept_until:.3f}")
+
+
+def pace_is_sane(record: records.Hold) -> None:
+    """A pace stays between a tenth and four times of what is documented."""
+    if not 0.1 <= record.factor <= 4.0:
+        raise Violation("pace_is_sane", f"{record}")
+
+
+def flood_counts_once(record: records.Hold, slowed_until: float) -> None:
+    """Who was slowed down by a flood is not slowed down by another answer of the same: nothing was
+    sent since, so no pause is over."""
+    if slowed_until < record.until < slowed_until + 1.0:
+        raise Violation("flood_counts_once", f"{record}, slowed down until {slowed_until:.3f}")
+
+
 def single_flight(what: object, busy: bool) -> None:
     """One GET per object or content, one upload per (bot, content, kind)."""
     if busy:
@@ -240,6 +268,39 @@ def ticks_are_rare(ticks: int, seconds: float, sends_per_s: float) -> None:
         raise Violation("ticks_are_rare", f"{ticks} idle turns in {seconds:.3f} s")
 
 
+def who_may_go_goes(who: object, what: str) -> None:
+    """At the end of a turn nobody is left who could start: with work, a slot, and an open way."""
+    raise Violation("who_may_go_goes", f"{who} could {what}")
+
+
+def best_goes_first(first: object, best: object) -> None:
+    """Nobody is sent or fetched before somebody better who could be; only what starves goes before
+    its betters, and never twice in a row."""
+    raise Violation("best_goes_first", f"{first} before {best}")
+
+
+def oldest_goes_first(first: object, oldest: object) -> None:
+    """Among equals of one bot, who came first is fetched first."""
+    raise Violation("oldest_goes_first", f"{first} before {oldest}")
+
+
+def turns_are_fair(bot: str, other: str) -> None:
+    """Among bots at one level it is the turn of the one that was served longest ago."""
+    raise Violation("turns_are_fair", f"{bot} before {other}, which had its last turn earlier")
+
+
+def probe_is_alone(bot: str, probe: int, task: int) -> None:
+    """While a bot finds out whether a flood is its own, it sends one upload and nothing else."""
+    raise Violation("probe_is_alone", f"{bot}: task {task} while {probe} is its probe")
+
+
+def nothing_is_overdue(command: object, now: float, deadline: float) -> None:
+    """What is due by itself is due at the deadline that the engine named, and not before: else it
+    was due already, and only this turn's events brought it to mind."""
+    if now < deadline:
+        raise Violation("nothing_is_overdue", f"{command} at {now:.3f}, not at {deadline:.3f}")
+
+
 def acknowledged_is_stored(acknowledged: Sequence[int], rows: int) -> None:
     """What a client was told is accepted is in the store, whatever died since."""
     if acknowledged and max(acknowledged) > rows:
@@ -269,6 +330,12 @@ def stop_is_clean(rows: Iterable["Row"]) -> None:
     running = [row for row in rows if row.state is JobState.RUNNING]
     if running:
         raise Violation("stop_is_clean", f"{running[:5]}")
+
+
+def despair_is_earned(boot_failures: int, most: int) -> None:
+    """The daemon gives up only when children die before they are up, one after the other."""
+    if boot_failures < most:
+        raise Violation("despair_is_earned", f"{boot_failures} boot failures in a row, not {most}")
 
 
 def stop_is_in_time(late_s: float) -> None:

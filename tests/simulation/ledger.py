@@ -43,7 +43,9 @@ class Ledger:
         self.seen: dict[tuple[str, str], tuple[str, str, float]] = {}
         """(bucket, key) -> (etag, content, when the store was asked)."""
         self.holds: dict[tuple[str, int], records.Hold] = {}
-        """(bot, chat) -> what is remembered of its limits."""
+        """(bot, chat) -> what is remembered of its limits..."""
+        self._slowed: dict[tuple[str, int], float] = {}
+        """...and until when it paused when it was slowed down last."""
         self._policy, self._timeline = policy, timeline
         self._bucket, self._telegram, self._seems_guilty = bucket, telegram, seems_guilty
         self._most = policy.retry.attempts
@@ -110,6 +112,18 @@ class Ledger:
         if row is not None:
             row.not_before = 0.0
             row.code = record.code or row.code
+            if record.code == "TooManyRequests":
+                self._check_hold(row)
+
+    def _check_hold(self, row: Row) -> None:
+        told = self._telegram.flooded.get(row.id)
+        if told is None:
+            return  # by a server that guards itself, or ends: no flood
+        bot, chat, until = told
+        if (bot, chat) in self._telegram.moved and not invariants.RULES.holds_follow_migrations:
+            return
+        hold = self.holds.get((bot, chat))
+        invariants.hold_is_kept(row, until, hold.until if hold else 0.0)
 
     def _see(self, record: records.See) -> None:
         if self._bucket.etags.get(record.etag) != record.sha256:
@@ -117,7 +131,13 @@ class Ledger:
         self.seen[record.bucket, record.key] = (record.etag, record.sha256, record.asked)
 
     def _hold(self, record: records.Hold) -> None:
-        self.holds[record.bot, record.chat_id] = record
+        chat = (record.bot, record.chat_id)
+        invariants.pace_is_sane(record)
+        before = self.holds.get(chat)
+        if record.chat_id and record.factor < (before.factor if before else 1.0):
+            invariants.flood_counts_once(record, self._slowed.get(chat, 0.0))
+            self._slowed[chat] = record.until
+        self.holds[chat] = record
 
     # -- ends ------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""Everything that looks inside the engine, in one place; all of it is O(everything).
+"""What looks inside the engine, here and in `justice`; all of it is O(everything).
 
 The rest of the simulation knows the engine by `turn`, `next_deadline`, `has_room_for`, `stalled`
-and `check` alone. When the engine's insides change, this file changes.
+and `check` alone. When the engine's insides change, these two change.
 """
 
 from prewarmd.core.engine import Engine

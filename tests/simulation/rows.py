@@ -33,8 +33,8 @@ class Row:
     """A job as the store has it."""
 
     __slots__ = (
-        "attempt", "claimed", "code", "created", "forgotten", "id", "life", "maybe_sent", "name",
-        "not_before", "priority", "sha256", "size_bytes", "state",
+        "attempt", "claimed", "code", "created", "forgotten", "id", "is_put_back", "is_retried",
+        "life", "maybe_sent", "name", "not_before", "priority", "sha256", "size_bytes", "state",
     )  # fmt: skip
 
     def __init__(self, job_id: JobId, new: NewJob, now: float, life: int) -> None:
@@ -54,11 +54,20 @@ class Row:
         """In which life of the engine it was admitted last."""
         self.forgotten = False
         """The store cancelled it beside the engine, whose records may come late."""
+        self.is_retried = False
+        """A person wanted it tried again at least once."""
+        self.is_put_back = False
+        """It went back to the front of its backlog at least once."""
 
     @property
     def is_final(self) -> bool:
         """Whether nothing happens to it any more by itself."""
         return self.state in FINISHED
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it stands in its backlog by its arrival and its age, and nothing else."""
+        return self.priority is None and self.size_bytes is not None and not self.is_put_back
 
     def job(self, etag: str | None, etag_sha256: str | None, not_before: float) -> Job:
         """For the engine."""

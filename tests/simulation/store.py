@@ -264,7 +264,7 @@ class Store:
         if self._known(row.name, row.sha256 if row.claimed else None) is not None:
             return
         row.state = invariants.record_is_allowed(row, JobEvent.RETRIED)
-        row.attempt, row.not_before = 0, 0.0
+        row.attempt, row.not_before, row.is_retried = 0, 0.0, True
         self._forgive(job)
         self.ledger.unfinish(row)
         self._put(events.Admitted([self._job(row)]))

@@ -265,7 +265,7 @@ _RATES: dict[str, tuple[float, float]] = {
     "missing": (0.005, 0.1),
     "poison": (0.002, 0.03),
     "stale_reports": (0.1, 1.0),
-    "boot_faults": (0.02, 0.4),
+    "boot_faults": (0.05, 0.6),
     "kills": (0.3, 10.0),
     "stalls": (0.1, 2.0),
     "outages": (0.1, 2.0),

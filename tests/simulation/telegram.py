@@ -9,6 +9,7 @@ impossible (no answer, a death, a crash) is a doubt about its content, and only 
 second delivery of the same content to the same bot.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -32,6 +33,9 @@ DOUBTFUL = ("NoAnswer", "NoAnswer", "TelegramError", "BadAnswer", "NoFileId")
 BEFORE_THE_LAST_BYTE = ("TelegramUnreachable", "UploadCut", "Bug")
 OUTAGES = ("TelegramUnreachable", "TelegramError")
 FOR_GOOD = frozenset({*REFUSALS, "NoFileId"})
+PRIVATE_BURST, FASTEST = 3, 4.0
+"""Sends at once to a private chat; and what its pace may become, as a multiple of the documented
+one."""
 PATIENCE_S = 20.0
 """How long a child waits for an answer."""
 SOON_S = 0.02
@@ -81,6 +85,9 @@ class Telegram:
         """message -> (bot, chat, content, kind)."""
         self.pauses: dict[tuple[str, int], tuple[float, float]] = {}
         """(bot, chat) -> when we were last told to wait, and until when at the longest."""
+        self.flooded: dict[int, tuple[str, int, float]] = {}
+        """job -> (bot, chat) of the last flood that an upload of it met, and until when at the
+        shortest."""
         self.revoked: dict[str, bool] = {}
         self.refusing: dict[tuple[str, int], str] = {}
         self.moved: dict[tuple[str, int], int] = {}
@@ -98,6 +105,8 @@ class Telegram:
         self._messages = 0
         self._violations = 0
         self._queued: dict[Ticket, Letter] = {}
+        self._bursts: dict[tuple[str, int], deque[float]] = {}
+        """(bot, private chat) -> when its last sends began, as many as its burst has."""
         self._timeline, self._dice = timeline, dice
 
     def ask_chat(self, bot: str, chat_id: int) -> tuple[str, str]:
@@ -120,6 +129,18 @@ class Telegram:
         pause = self.pauses.get((bot, chat_id))
         if pause is not None:
             invariants.pause_is_obeyed(bot, chat_id, self._timeline.now, pause[1])
+        if self.swarm.paced and self.chats.get((bot, chat_id)) == "private":
+            self._note_burst(bot, chat_id)
+
+    def _note_burst(self, bot: str, chat_id: int) -> None:
+        chat, now = (bot, chat_id), self._timeline.now
+        last = self._bursts.get(chat)
+        if last is None:
+            last = self._bursts[chat] = deque(maxlen=PRIVATE_BURST)
+        if len(last) == PRIVATE_BURST:
+            least_s = 0.999 / (FASTEST * self.swarm.speed)
+            invariants.burst_is_bounded(chat, now - last[0], least_s)
+        last.append(now)
 
     # -- weather ---------------------------------------------------------------------------------
 
@@ -235,6 +256,7 @@ class Telegram:
         verdict = ticket.verdict
         if answered and verdict is not None and verdict.shape in FLOODS:
             chat, now = (letter.verb.bot, letter.verb.chat_id), self._timeline.now
+            self.flooded[letter.verb.job] = (*chat, now + verdict.retry_after_s)
             until = max(now + verdict.retry_after_s, self.pauses.get(chat, (0.0, 0.0))[1])
             self.pauses[chat] = (now, until)
         now = self._timeline.now
@@ -281,6 +303,8 @@ class Telegram:
         """Nobody remembers what was answered and not committed; `holds`: the pauses that were."""
         for message in list(self.unsettled):
             self._lose(message)
+        self.flooded.clear()
+        self._bursts.clear()
         self.pauses = {
             chat: (told_at, min(until, holds[chat]))
             for chat, (told_at, until) in self.pauses.items()

@@ -20,6 +20,7 @@ from tests.simulation.telegram import CHAT_REFUSALS, OUTAGES, Telegram
 from tests.simulation.timeline import Timeline
 
 FLOODS_S = (3.0, 20.0, 120.0)
+AGAIN_MAX = 20
 GRACES_S = (0.0, 1.0, 20.0)
 NEVER = float("inf")
 
@@ -133,6 +134,16 @@ class Weather:
         bot, chat = self._dice.choice(self._telegram.homes)
         wait_s = self._dice.choice(FLOODS_S)
         self._telegram.begin_flood(bot, chat if self._dice.random() < 0.7 else None, wait_s)
+        if self._dice.random() < 0.2:
+            self._flood_again((bot, chat, AGAIN_MAX))
+
+    def _flood_again(self, which: tuple[str, int, int]) -> None:
+        """A chat that is in trouble for long: no sooner is a pause over than the next begins."""
+        bot, chat, times = which
+        if times and self._coming:
+            wait_s = FLOODS_S[0] * (1 + self._dice.random())
+            self._telegram.begin_flood(bot, chat, wait_s)
+            self._timeline.after(2 * wait_s, self._flood_again, (bot, chat, times - 1))
 
     def _revoke(self) -> None:
         bot, _ = self._dice.choice(self._telegram.homes)
@@ -166,4 +177,9 @@ class Weather:
         self.crash()
 
     def _drain(self) -> None:
+        self._drain_now(None)
+        if self._dice.random() < 0.5:  # who asks once may ask again, in a hurry or not
+            self._timeline.after(self._dice.random(), self._drain_now)
+
+    def _drain_now(self, _: object) -> None:
         self.drain(events.DrainAsked(self._timeline.now + self._dice.choice(GRACES_S)))

@@ -13,11 +13,11 @@ from heapq import heappop
 from random import Random
 from typing import Any
 
-from prewarmd.core import commands, events, verbs
+from prewarmd.core import commands, events, records, verbs
 from prewarmd.core.commands import Command
 from prewarmd.core.engine import Engine
 from prewarmd.core.policy import BotSpec, EnginePolicy
-from tests.simulation import invariants, peek
+from tests.simulation import invariants, justice, peek
 from tests.simulation.bucket import Bucket
 from tests.simulation.children import Children
 from tests.simulation.clients import Clients
@@ -32,6 +32,8 @@ from tests.simulation.weather import Weather
 
 CHECK_STEPS = 2500
 """Between two checks of everything."""
+LOOK_TURNS = 8
+"""Between two looks at who had which turn."""
 SETTLE_S = 10.0
 STOP_TOLERANCE_S = 1.0
 BEGINS = frozenset({verbs.Fetch, verbs.Upload, verbs.List, verbs.Head, verbs.AskChat})
@@ -99,6 +101,7 @@ class World:
     def start(self) -> None:
         """A daemon starts: a new engine, to be told what is committed."""
         self.engine = self.clients.engine = self._make(self.policy, self.specs)
+        self._justice = justice.Justice(self.engine, self.store)
         self.is_over = False
         self._is_draining = False
         self._free_at = self._turned_at = self.timeline.now
@@ -123,7 +126,7 @@ class World:
         if self.is_over:
             return
         self._is_draining = True
-        self.inbox.append(asked)
+        self.inbox.insert(0, asked)  # what it hears after that begins nothing
         engine = self.engine
 
         def look(late_s: float) -> None:
@@ -136,6 +139,9 @@ class World:
     def _finish(self, finish: commands.Finish) -> None:
         if self.is_over:
             raise invariants.Violation("finished_once", f"{finish}")
+        if finish.failure:
+            most = self.policy.restart.boot_failures
+            invariants.despair_is_earned(self.children.boot_failures, most)
         self.is_over = True
         self._settle((self.timeline.now + SETTLE_S, self.engine, not finish.failure))
 
@@ -252,6 +258,9 @@ class World:
         happened = inbox[:]
         inbox.clear()
         self.turns += 1
+        silence = None
+        if happened and all(type(event) is events.ChildBeat for event in happened):
+            silence = justice.Silence(self.engine, self._turned_at)
         out = self.engine.turn(happened or TICK, now, self._chance())
         if self.trace is not None:
             self.trace(now, happened, out)
@@ -259,7 +268,11 @@ class World:
         self._turned_at, self._free_at = now, now + self.swarm.turn_s
         if not happened:
             self._count_idle(now, decided=bool(out))
+        if self.turns % LOOK_TURNS == 0 and not (self._is_draining or self.engine.stalled):
+            self._justice.look(out, now)
         if out:
+            if silence is not None:
+                silence.check(out, now)
             invariants.turn_is_bounded(len(out), len(happened), len(self.store.open))
             performers = self._performers
             for command in out:
@@ -287,6 +300,8 @@ class World:
         if (self._is_draining or self.store.is_stalled) and type(command.verb) in BEGINS:
             why = "draining" if self._is_draining else "stalled"
             invariants.nothing_begins(why, command.verb)
+        if type(command.verb) is verbs.Upload:
+            self._justice.sent(command.verb)
         self.transfers.tell(command)
 
     def _performers_of(self) -> Performers:
@@ -302,4 +317,9 @@ class World:
         )
         for kind in self.store.takes:
             performers[kind] = write
+        performers[records.Release] = self._released
         return performers
+
+    def _released(self, record: records.Release) -> None:
+        self.store.rows[record.job - 1].is_put_back = True
+        self.store.unwritten.append(record)
