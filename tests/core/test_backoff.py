@@ -94,3 +94,11 @@ def test_a_rate_is_the_sum_of_its_whole_seconds(
         rate.count(now, events)
         happened.append((int(now), events))
         assert rate.per_window(now) == sum(n for at, n in happened if at > now - window_s)
+
+
+def test_who_may_have_been_sent_waits_twice_as_long_each_time() -> None:
+    """A slow answer would not get its chance, or the job sleep for hours."""
+    policy = RetryPolicy(late_s=5.0, cap_s=300.0)
+    waits = [policy.late_delay_s(attempt, 0.0) for attempt in (0, 1, 2, 3, 10)]
+    assert waits == [5.0, 5.0, 10.0, 20.0, 300.0]
+    assert policy.late_delay_s(1, 1.0) == 7.5

@@ -236,8 +236,9 @@ def test_retiring_ends_what_has_not_come_up() -> None:
     children.draining = True
     out: list[Command] = []
     children.retire(0.3, out)
-    assert killed(out) == [(1, "stopping")]
+    assert out == [Kill(1, children.all[1].generation, "stopping")]
     assert children.all[0].state is ChildState.STOPPED
+    assert children.all[0].since == 0.3
 
 
 def test_a_child_in_back_off_is_not_waited_for_while_draining() -> None:

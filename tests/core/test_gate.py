@@ -74,6 +74,24 @@ def test_a_late_answer_may_open_it() -> None:
     assert gate.may_pass(5.0)
 
 
+def test_a_probe_is_under_way_from_its_start_to_its_end_and_at_no_other_time() -> None:
+    """Who waits for a probe waits for an event; who takes a closed gate for one that is being
+    probed would wait for an event that never comes."""
+    gate = refused()
+    seen = [gate.probing]
+    for step in (
+        lambda: gate.enter(5.0),
+        lambda: gate.leave(began=5.0),
+        lambda: gate.enter(6.0),
+        gate.accept,
+        lambda: gate.enter(7.0),
+    ):
+        step()
+        seen.append(gate.probing)
+    assert seen == [False, True, False, True, False, False]
+    assert not Gate().probing
+
+
 def test_a_probe_that_tells_nothing_makes_room_for_another() -> None:
     """The gate would stay closed for ever after a probe's child died."""
     gate = refused()
