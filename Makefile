@@ -17,7 +17,7 @@ SEEDS   ?= 2000
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim kill-stack conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth kill-stack conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: format-check lint types contracts test sim-short ## Everything CI asks fo
 
 sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2000)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+sim-teeth: $(STAMP) ## Let the simulation find the named bugs of tests/simulation/slips.py
+	@$(BIN)/python -m tests.simulation.teeth $(ARGS)
 
 .PHONY: sim-short
 sim-short: $(STAMP)

@@ -196,6 +196,12 @@ def hold_is_kept(row: "Row", told_until: float, kept_until: float) -> None:
         raise Violation("hold_is_kept", f"{row}: until {told_until:.3f}, known {kept_until:.3f}")
 
 
+def pause_lasts(record: records.Hold, before: float) -> None:
+    """A pause is made longer by another answer to the same flood, never shorter."""
+    if record.until < before:
+        raise Violation("pause_lasts", f"{record}, but it was to last until {before:.3f}")
+
+
 def pace_is_sane(record: records.Hold) -> None:
     """A pace stays between a tenth and four times of what is documented."""
     if not 0.1 <= record.factor <= 4.0:
@@ -292,6 +298,11 @@ def turns_are_fair(bot: str, other: str) -> None:
 def probe_is_alone(bot: str, probe: int, task: int) -> None:
     """While a bot finds out whether a flood is its own, it sends one upload and nothing else."""
     raise Violation("probe_is_alone", f"{bot}: task {task} while {probe} is its probe")
+
+
+def probe_is_under_way(who: object) -> None:
+    """Who waits for a probe waits for one that is on its way, not for ever."""
+    raise Violation("probe_is_under_way", f"{who} waits for a probe that nobody sent")
 
 
 def nothing_is_overdue(command: object, now: float, deadline: float) -> None:

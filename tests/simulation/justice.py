@@ -163,13 +163,22 @@ class Look:
         return job.starved or job.queued_at + horizon_s <= self._now
 
     def _probes_are_alone(self) -> None:
-        """What a bot sends after a flood in one of its chats: one, and nothing until its answer."""
+        """What a bot sends after a flood in one of its chats: one, and nothing until its answer;
+        likewise after a refusal."""
         probing: dict[str, int] = {}
         for task, sending in self._engine.uploads.sending.items():
             if (probe := probing.get(sending.job.bot)) is not None:
                 invariants.probe_is_alone(sending.job.bot, probe, task)
             if sending.is_probe:
                 probing[sending.job.bot] = task
+        for bot in self._desk.bots.values():
+            if bot.scope.probing and bot.slug not in probing:
+                invariants.probe_is_under_way(bot.slug)
+            ways = [(bot.gate, bot.in_flight)]
+            ways += [(lane.gate, lane.in_flight) for lane in bot.lanes]
+            for gate, in_flight in ways:
+                if gate.probing and not in_flight:
+                    invariants.probe_is_under_way((bot.slug, gate))
 
     def _who_may_go_goes(self) -> None:
         desk, now, policy = self._desk, self._now, self._engine.policy

@@ -8,6 +8,7 @@ from tests.simulation import mutants
 from tests.simulation.broken import BUGS, Bug
 from tests.simulation.life import Life
 from tests.simulation.shrink import CALM, Shrinking
+from tests.simulation.slips import SLIPS, Slip
 
 STEPS = 3000
 
@@ -49,3 +50,20 @@ def test_a_changed_core_is_found_out(tmp_path: Path) -> None:
     verdict = mutants.run(deaf, tmp_path, limit_s=40.0)
     assert verdict.caught
     assert verdict.by
+
+
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
+def test_a_slip_can_still_be_made(slip: Slip) -> None:
+    """The code moves on, a bug of `make sim-teeth` is no bug any more, and counts as survived or,
+    worse, as caught."""
+    source = (mutants.HERE / "prewarmd" / "core" / slip.file).read_text()
+    made = slip.made(source)
+    assert made != source
+    compile(made, slip.file, "exec")
+
+
+def test_a_slip_that_does_not_apply_says_so() -> None:
+    """The run would go on with the core as it is."""
+    slip = Slip("does nothing", "nothing", "desk.py", "stands twice", "stands")
+    with pytest.raises(ValueError, match=r"desk\.py has `stands twice` 2 times, not once"):
+        slip.made("stands twice, stands twice")

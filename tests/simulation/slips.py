@@ -1,0 +1,389 @@
+"""Named bugs of the scheduler, as data: one slip of the pen in one file of `core` each, such as a
+plausible commit might bring. `teeth` sees whether the simulation finds them.
+
+`was` stands exactly once in its file; a test says so when the code has moved on and a slip with it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One bug."""
+
+    name: str
+    """What the engine does now."""
+    costs: str
+    """What a user would have of it."""
+    file: str
+    """Below prewarmd/core."""
+    was: str
+    becomes: str
+
+    def made(self, source: str) -> str:
+        """The file with the bug in it; ValueError when it does not apply any more."""
+        if (times := source.count(self.was)) != 1:
+            raise ValueError(f"{self.name}: {self.file} has `{self.was}` {times} times, not once")
+        return source.replace(self.was, self.becomes)
+
+
+SLIPS: tuple[Slip, ...] = (
+    # What becomes of jobs.
+    Slip(
+        "forgets who followed",
+        "whoever submitted the same picture under another key waits for ever",
+        "uploads.py",
+        "            desk.join(follower, job.sha256, job.size_bytes, now)\n",
+        "            desk.ready_rate.count(now)\n",
+    ),
+    Slip(
+        "forgets who followed one that fails",
+        "a job fails, and those that waited for it never hear of it",
+        "leaders.py",
+        "            return self.take_followers(job)\n",
+        "            return []\n",
+    ),
+    Slip(
+        "forgets who shared a download with the one it was for",
+        "a child dies, and all but one of the jobs in its hand are lost",
+        "downloads.py",
+        "        for job in reversed(flight.waiters):\n            self._desk.orphaned(",
+        "        for job in [flight.owner]:\n            self._desk.orphaned(",
+    ),
+    Slip(
+        "lets everybody lead",
+        "one picture under two keys is uploaded twice at once",
+        "desk.py",
+        "        if self.leaders.lead(job):\n",
+        "        if self.leaders.lead(job) or not job.claimed:\n",
+    ),
+    Slip(
+        "believes an old answer of the catalogue",
+        "what another job has sent meanwhile is sent again",
+        "desk.py",
+        "        self.recalled.discard(job.id)\n",
+        "",
+    ),
+    Slip(
+        "does not ask the catalogue about what was promised",
+        "a restart uploads again what it had uploaded before",
+        "downloads.py",
+        "            if job.id not in desk.recalled:\n",
+        "            if job.id not in desk.recalled and not job.claimed:\n",
+    ),
+    Slip(
+        "forgets that an upload may have arrived",
+        "two messages, and no count says so",
+        "desk.py",
+        "        job.maybe_sent |= end.sent\n",
+        "",
+    ),
+    Slip(
+        "takes silence for a failure before the last byte",
+        "an upload that Telegram took is sent again at once, and nobody counts it",
+        "faults.py",
+        '    "NoAnswer": Fault(\n        Remedy.RETRY_LATE,',
+        '    "NoAnswer": Fault(\n        Remedy.RETRY,',
+    ),
+    Slip(
+        "lets a client cancel what is being fetched",
+        "the GET comes back for a job that is not there, and the daemon ends",
+        "engine.py",
+        "(Phase.QUEUED, Phase.SLEEPING, Phase.LOADED, Phase.JOINED)",
+        "(Phase.QUEUED, Phase.SLEEPING, Phase.FETCHING, Phase.LOADED, Phase.JOINED)",
+    ),
+    # Wake-ups.
+    Slip(
+        "sets the alarm for the sleeper that came last",
+        "a retry that is due in a second waits until something else happens",
+        "desk.py",
+        "deadline = min(deadline, self._sleeping[0][0])",
+        "deadline = min(deadline, self._sleeping[-1][0])",
+    ),
+    Slip(
+        "never sets a bot's alarm again",
+        "a bot that paused once stands still until it gets new work",
+        "roster.py",
+        "                bot.alarm = FOREVER\n",
+        "",
+    ),
+    Slip(
+        "has no alarm for a backlog whose lanes pause",
+        "a bot's jobs are not fetched when its pause is over",
+        "roster.py",
+        "            elif (at := bot.next_lane(now)[1]) > now:\n",
+        "            elif (at := bot.next_lane(now)[1]) > now and bot.loaded:\n",
+    ),
+    Slip(
+        "tells nobody that a probe came back",
+        "a bucket that was out for a moment is never asked again",
+        "buckets.py",
+        "            gate.leave()\n            self._recall(bucket)\n",
+        "            gate.leave()\n",
+    ),
+    Slip(
+        "sets no alarm for a bucket that refuses",
+        "after a minute's outage its jobs wait for ever",
+        "buckets.py",
+        "        if not gate.probing:\n            self._roster.park(",
+        "        if gate.probing:\n            self._roster.park(",
+    ),
+    Slip(
+        "does not look at a full lane when it empties",
+        "a chat with ten uploads at once never gets an eleventh",
+        "bots.py",
+        "        self.in_flight -= 1\n        self.stir(lane, now)\n",
+        "        self.in_flight -= 1\n",
+    ),
+    Slip(
+        "sends on while a probe is under way",
+        "a bot that is flooded earns a 429 in each of its chats",
+        "bots.py",
+        "return FOREVER if scope.probing else scope.until",
+        "return scope.until",
+    ),
+    Slip(
+        "forgets a probe that failed otherwise",
+        "a connection that breaks at the wrong moment stops a bot for ever",
+        "scope.py",
+        "        if is_probe:\n            self.probing = False\n",
+        "        if is_probe and accepted:\n            self.probing = False\n",
+    ),
+    Slip(
+        "forgets a probe that died with its child",
+        "a child that is killed at the wrong moment stops a bot for ever",
+        "uploads.py",
+        "        bot.scope.answered(is_probe=sending.is_probe, accepted=False)\n"
+        "        bot.leave(sending.lane, now)\n",
+        "        bot.leave(sending.lane, now)\n",
+    ),
+    Slip(
+        "forgets a probe that found no memory",
+        "a bucket stays closed for ever after a moment without memory",
+        "downloads.py",
+        "            desk.buckets.leave(flight.owner.bucket)\n        for job in waiters:\n",
+        "        for job in waiters:\n",
+    ),
+    Slip(
+        "sends two probes through one gate",
+        "a bucket that is out is asked by everybody at once",
+        "gate.py",
+        "(now >= self.until and self.state is GateState.CLOSED)",
+        "now >= self.until",
+    ),
+    # Limits.
+    Slip(
+        "takes a flood for a failure",
+        "Telegram says wait, and the bot goes on",
+        "faults.py",
+        '"TooManyRequests": Fault(Remedy.PAUSE_CHAT',
+        '"TooManyRequests": Fault(Remedy.RETRY',
+    ),
+    Slip(
+        "remembers the last pause, not the longest",
+        "of ten answers to one flood a short one ends the pause",
+        "lanes.py",
+        "        self.paused_until = max(self.paused_until, until)\n",
+        "        self.paused_until = until\n",
+    ),
+    Slip(
+        "forgets pauses at a restart",
+        "a daemon that starts again runs into the ban that it was in",
+        "uploads.py",
+        "                    lane.pause(hold.until)\n",
+        "",
+    ),
+    Slip(
+        "does not write pauses down",
+        "a daemon that starts again does not know of the ban that it is in",
+        "uploads.py",
+        "        lane.pause(until)\n        self._remember(lane)\n",
+        "        lane.pause(until)\n",
+    ),
+    Slip(
+        "slows down without a floor",
+        "after a few floods a chat gets a message a day",
+        "governor.py",
+        "self.pace.scale(max(FLOOR, factor))",
+        "self.pace.scale(factor)",
+    ),
+    Slip(
+        "takes each answer of a flood for a flood",
+        "one flood, and a chat is at a tenth of its rate for an hour",
+        "governor.py",
+        "        if began < self.decreased_at:\n            return False\n        self._decrease(",
+        "        self._decrease(",
+    ),
+    Slip(
+        "lets bursts be one too long",
+        "each burst earns a 429",
+        "pace.py",
+        "        earliest = self.theoretical - self.interval_s * (self.burst - 1)\n",
+        "        earliest = self.theoretical - self.interval_s * self.burst\n",
+    ),
+    # Whose turn it is.
+    Slip(
+        "forgets to age",
+        "what was submitted last goes first for ever",
+        "desk.py",
+        "                self.relevel(job, now)\n            self._young.popleft()\n",
+        "            self._young.popleft()\n",
+    ),
+    Slip(
+        "serves the last of a level first",
+        "the oldest of a thousand equal jobs waits for all others",
+        "ready_queue.py",
+        "        first: T = self._rings[bitmap.bit_length() - 1].after\n",
+        "        first: T = self._rings[bitmap.bit_length() - 1].before\n",
+    ),
+    Slip(
+        "forgets that a bot had its turn",
+        "one bot has all slots, the others wait",
+        "uploads.py",
+        "            bot.send_turn = desk.roster.next_turn()",
+        "            desk.roster.next_turn()",
+    ),
+    Slip(
+        "lets all that starve go first",
+        "after ten minutes of a backlog an urgent job waits for hours",
+        "rotation.py",
+        "        if not self.alternation.starved_last:\n",
+        "        if len(self._starving):\n",
+    ),
+    Slip(
+        "lets nobody fetch when one that fetches ahead found no memory",
+        "a bot in an hour's pause holds the memory that all others wait for",
+        "downloads.py",
+        "            if desk.memory_short or not (due or self._may_fetch_ahead()):\n",
+        "            if desk.memory_short or not self._may_fetch_ahead():\n",
+    ),
+    # Memory, slots, budgets.
+    Slip(
+        "keeps the memory of a download that nobody waits for",
+        "the cache shrinks with each cancel, until nothing is fetched",
+        "downloads.py",
+        "flight.extent is not None:\n            self._desk.give_back(",
+        "flight.extent is not None and flight.waiters:\n            self._desk.give_back(",
+    ),
+    Slip(
+        "keeps the memory of a second copy",
+        "the cache shrinks with each twin, until nothing is fetched",
+        "cache.py",
+        "            self.give_back(extent)\n            return entry\n",
+        "            return entry\n",
+    ),
+    Slip(
+        "tells nobody that memory is free",
+        "a bot that found none waits until something expires",
+        "desk.py",
+        "            self.cache.unpin(sha256, now)\n            self.memory_freed()\n",
+        "            self.cache.unpin(sha256, now)\n",
+    ),
+    Slip(
+        "evicts what is being sent",
+        "Telegram gets another picture than was asked for",
+        "cache.py",
+        "            if after is None or after.pins:\n",
+        "            if after is None:\n",
+    ),
+    Slip(
+        "does not merge free memory",
+        "after an hour no video finds a place any more",
+        "extents.py",
+        "        before = self._ends.pop(start, None)\n",
+        "        before = None\n",
+    ),
+    Slip(
+        "counts a size twice when it becomes known late",
+        "fetching ahead ends once the sum is above the cache",
+        "desk.py",
+        "            self.bytes_under_way += size_bytes - (job.size_bytes or 0)\n",
+        "            self.bytes_under_way += size_bytes\n",
+    ),
+    Slip(
+        "keeps the slots of a dead child",
+        "each death costs slots, until nothing moves",
+        "children.py",
+        "        child.rows.extend(child.tasks.values())\n",
+        "",
+    ),
+    # Deaths and blame.
+    Slip(
+        "hears reports of an earlier life",
+        "what a dead child said frees the slot of a living one",
+        "children.py",
+        "return child if child.generation == generation else None",
+        "return child",
+    ),
+    Slip(
+        "takes a report of any task",
+        "a report that comes late ends the daemon",
+        "engine.py",
+        "if child is None or report.task not in child.tasks:",
+        "if child is None:",
+    ),
+    Slip(
+        "gives more work to the child that a suspect has for itself",
+        "a poisonous job takes others with it, and is never convicted",
+        "children.py",
+        "child.state is ChildState.READY and not child.alone\n",
+        "child.state is ChildState.READY\n",
+    ),
+    Slip(
+        "never convicts",
+        "a poisonous job kills children for ever",
+        "blame.py",
+        "    return job.deaths >= DEATHS_MAX or",
+        "    return job.deaths > KILLS_MAX or",
+    ),
+    Slip(
+        "charges for outages",
+        "a bucket that is out for a while fails everything that waits for it",
+        "blame.py",
+        "0 <= job.served_then < upstream.served",
+        "0 <= job.served_then <= upstream.served",
+    ),
+    Slip(
+        "burns an attempt by waiting",
+        "a job fails after some waits for memory",
+        "desk.py",
+        "        job.attempt += charged\n",
+        "        job.attempt += 1\n",
+    ),
+    Slip(
+        "convicts at the first death",
+        "whoever was with a child when it died fails as poison",
+        "blame.py",
+        "    return job.deaths >= DEATHS_MAX or",
+        "    return job.deaths > 0 or",
+    ),
+    Slip(
+        "takes a kill for a crash",
+        "jobs fail as poison because somebody ran `kill -9` three times",
+        "blame.py",
+        "    if end.killed:\n",
+        "    if end.killed and not end.alone:\n",
+    ),
+    # Listings and stops.
+    Slip(
+        "fetches after a stop was asked for",
+        "`systemctl stop` waits for downloads that began after it",
+        "engine.py",
+        "may_start = not (self.draining or self.stalled)",
+        "may_start = not self.stalled",
+    ),
+    Slip(
+        "lists a page again",
+        "a prefix is listed from its beginning for ever",
+        "listings.py",
+        "        listing.after = after\n",
+        "",
+    ),
+    Slip(
+        "lets a second stop put off the first",
+        "`systemctl stop` takes longer the more often it is asked for",
+        "engine.py",
+        "        self._drain_deadline = min(self._drain_deadline, deadline)\n",
+        "        self._drain_deadline = deadline\n",
+    ),
+)
