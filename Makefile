@@ -14,10 +14,12 @@ SLOTS   ?=
 CACHE   ?=
 KILLS   ?= 200
 SEEDS   ?= 2000
+SAMPLE  ?= 500
+MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth kill-stack conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth mutation kill-stack conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,9 @@ sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2000)
 
 sim-teeth: $(STAMP) ## Let the simulation find the named bugs of tests/simulation/slips.py
 	@$(BIN)/python -m tests.simulation.teeth $(ARGS)
+
+mutation: $(STAMP) ## Score the tests of core with mutmut (SAMPLE=500 MODULES="gate scope")
+	@$(BIN)/python -m tests.mutation --sample $(SAMPLE) $(ARGS) $(MODULES)
 
 .PHONY: sim-short
 sim-short: $(STAMP)

@@ -21,12 +21,12 @@ CLIENTS = {"aiogram_client.py": "aiogram==3.31.0"}
 WAIT_S = 300
 
 
-def environment(directory: Path, requirement: str) -> Path:
-    """A fresh environment with one package; its Python."""
+def environment(directory: Path, *requirements: str) -> Path:
+    """A fresh environment with some packages; its Python."""
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
         check=True,
         timeout=WAIT_S,
     )
