@@ -12,12 +12,14 @@ O(everything), so only some turns are looked at.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Self
 
 from prewarmd.core import records, verbs
 from prewarmd.core.bots import Bot
 from prewarmd.core.children import ChildState
 from prewarmd.core.commands import Command, Tell
 from prewarmd.core.engine import Engine
+from prewarmd.core.events import ChildBeat, Event
 from prewarmd.core.jobs import Job, JobId, Kind, Phase
 from prewarmd.core.scoring import ScorePolicy
 from tests.simulation import invariants
@@ -69,6 +71,13 @@ class Silence:
     room for more of it, and what becomes of the rest is soon enough to see that. So is a turn after
     one that kept a child for a suspect: the others' slots came back when that turn was over.
     """
+
+    @classmethod
+    def of(cls, happened: Sequence[Event], engine: Engine, turned_at: float) -> Self | None:
+        """Before a turn that is to hear of `happened`; None when it is no such turn."""
+        if all(type(event) is ChildBeat for event in happened):
+            return cls(engine, turned_at)
+        return None
 
     def __init__(self, engine: Engine, turned_at: float) -> None:
         self._jobs = engine.desk.jobs
@@ -130,6 +139,7 @@ class Look:
                     and job.queued_at < self._now
                 ):
                     self._best_is_fetched(job, store)
+                    break  # one tells enough, and each costs a backlog
 
     def _job(self, job: int) -> Job:
         return self._desk.jobs[JobId(job)]

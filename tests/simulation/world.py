@@ -32,8 +32,8 @@ from tests.simulation.weather import Weather
 
 CHECK_STEPS = 2500
 """Between two checks of everything."""
-LOOK_TURNS = 8
-"""Between two looks at who had which turn."""
+LOOK_TURNS, LOOK_BUSY_TURNS, BUSY = 20, 4, 10
+"""Between two looks at who had which turn; less where more than so much was decided."""
 SETTLE_S = 10.0
 STOP_TOLERANCE_S = 1.0
 BEGINS = frozenset({verbs.Fetch, verbs.Upload, verbs.List, verbs.Head, verbs.AskChat})
@@ -259,8 +259,8 @@ class World:
         inbox.clear()
         self.turns += 1
         silence = None
-        if happened and all(type(event) is events.ChildBeat for event in happened):
-            silence = justice.Silence(self.engine, self._turned_at)
+        if happened and type(happened[0]) is type(happened[-1]) is events.ChildBeat:
+            silence = justice.Silence.of(happened, self.engine, self._turned_at)
         out = self.engine.turn(happened or TICK, now, self._chance())
         if self.trace is not None:
             self.trace(now, happened, out)
@@ -268,7 +268,8 @@ class World:
         self._turned_at, self._free_at = now, now + self.swarm.turn_s
         if not happened:
             self._count_idle(now, decided=bool(out))
-        if self.turns % LOOK_TURNS == 0 and not (self._is_draining or self.engine.stalled):
+        every = LOOK_TURNS if len(out) <= BUSY else LOOK_BUSY_TURNS
+        if self.turns % every == 0 and not (self._is_draining or self.engine.stalled):
             self._justice.look(out, now)
         if out:
             if silence is not None:
