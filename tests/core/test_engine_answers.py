@@ -144,8 +144,11 @@ def test_a_listing_that_is_refused_waits_for_its_own_bucket() -> None:
     """It would ask again at once, for as long as the bucket refuses."""
     world = World()
     world.fates = fates_of(Refused("BadCredentials"), of=verbs.List)
-    world.put(events.BatchOpened(7, "other", "", ""))
+    world.put(events.BatchOpened(7, "other", "wanted/", ""))
     world.run(0.5)
+    assert [verb.prefix for verb in world.all_of(verbs.List) if isinstance(verb, verbs.List)] == [
+        "wanted/"
+    ]
     gates, (listing,) = world.engine.desk.buckets.gates, world.engine.listings._due
     assert list(gates) == ["other"]
     assert listing.not_before == gates["other"].until > world.now
@@ -185,3 +188,16 @@ def test_a_probe_that_tells_nothing_leaves_the_doubt(fate: Dies | Refused) -> No
     world.finish()
     assert world.state(job) is JobState.READY
     assert not scope(world).in_doubt
+
+
+def test_nobody_asks_for_a_size_that_is_known_or_does_not_matter() -> None:
+    """A question for each job of a backlog: the store is asked twice for everything."""
+    world = World(policy=ONE_SLOT)
+    for number in range(10):
+        world.store_object(f"{number}.jpg")
+        if number % 2:
+            world.submit("alpha", f"{number}.jpg", size_bytes=5000)
+        else:
+            world.submit("alpha", f"{number}.jpg", priority=9)
+    world.finish()
+    assert world.all_of(verbs.Head) == []

@@ -347,3 +347,31 @@ def test_who_learns_that_its_content_is_another_leads_nobody_astray() -> None:
     world.run(4.0)
     fourth = world.submit("alpha", "other.jpg")
     ready(world, first, second, third, fourth)
+
+
+def test_what_is_told_of_a_job_is_its_own() -> None:
+    """A document would arrive under the name of a folder, and the times to ready mean nothing."""
+    world = World()
+    world.store_object("alpha/2026/a.pdf", "same")
+    world.store_object("b.pdf", "same")
+    jobs = [world.submit("alpha", key, Kind.DOCUMENT) for key in ("alpha/2026/a.pdf", "b.pdf")]
+    began = world.now
+    world.finish()
+    (upload,) = world.all_of(verbs.Upload)
+    assert isinstance(upload, verbs.Upload)
+    assert upload.file_name in ("a.pdf", "b.pdf")
+    ends = [world.rows[job].history[-1] for job in jobs]
+    assert {type(end) for end in ends} == {records.Complete, records.Join}
+    for end in ends:
+        assert isinstance(end, records.Complete | records.Join)
+        assert 0.05 < end.waited_s <= world.now - began
+
+
+def test_what_the_cache_spared_is_counted_once() -> None:
+    """The share of hits is what the cache's size is chosen by."""
+    world = World()
+    world.store_object("a.jpg")
+    for bot in ("alpha", "beta"):
+        world.submit(bot, "a.jpg")
+    world.finish()
+    assert (world.engine.desk.cache.hits, world.engine.desk.cache.misses) == (1, 1)
