@@ -204,6 +204,8 @@ class Bot:
 
     def has_room(self, now: float) -> bool:
         """Whether one more job may be taken under way: its upload could start in time."""
+        if self._parked and self._parked[0][0] <= now:
+            self._wake(now)  # a lane that has come near counts
         if self.gate.code and not self.gate.may_pass(now):
             return False
         return now + self.horizon_s >= self.scope.until and self.under_way < self.allowance()

@@ -46,8 +46,11 @@ class Downloads:
         self._ahead_bytes_max = int(desk.cache.extents.size_bytes * AHEAD_SHARE)
 
     def pump(self, now: float) -> None:
-        """Start whatever may start."""
+        """Start whatever may start. While the budget of bytes is in debt nobody's turn comes, also
+        not of those who need none: the best would wait while others pass it."""
         desk = self._desk
+        if desk.downloading.paid_at > now:
+            return
         self._pump_suspects(now)
         while (head := desk.roster.to_load.peek()) is not None:
             backlog, level = head

@@ -348,6 +348,11 @@ def test_a_long_pause_leaves_no_room_until_it_comes_near() -> None:
     assert one.has_room(START + 90.0)
 
 
+def test_a_pause_that_has_come_near_leaves_room_whoever_asks_first() -> None:
+    """A suspect would be looked at in time, find no room, and wait until the pause is over."""
+    assert paused_for(100.0).has_room(START + 90.0)
+
+
 def test_of_several_chats_only_the_paused_counts_for_nothing() -> None:
     """What cannot be sent for an hour would be fetched, at the cost of what can."""
     both = paused_for(3600.0, 0.0)

@@ -159,11 +159,11 @@ def test_a_page_that_came_forgives_the_failures_before_it() -> None:
     listings = Listings()
     listings.open(Listing(1, "m", "", ""))
     for task in (1, 3):
-        listings.ask(task)
+        listings.ask(task, 0.0)
         listing = listings.failed(task)
         assert listing.failures == 1
         listings.open(listing)
-        listings.ask(task + 1)
+        listings.ask(task + 1, 0.0)
         listings.listed(task + 1)
         listings.committed(1, f"after {task}", done=False)
 

@@ -35,7 +35,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
 
 def test_what_the_example_calls_a_default_is_one(tmp_path: Path) -> None:
     """Every commented key, put in force, changes nothing."""
-    places = ("state_dir", "socket", "endpoint", "listen", "ca_file", "token_file")
+    places = ("state_dir", "socket", "endpoint", "listen", "ca_file", "token_file", "proxy")
     text = EXAMPLE.read_text()
     plain = loaded(text, tmp_path)
     lines = []

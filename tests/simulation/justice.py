@@ -147,7 +147,7 @@ class Look:
     def _may_send(self, bot: Bot) -> bool:
         """Whether an upload of it could begin now; when in doubt, not."""
         now = self._now
-        if not (bot.gate.may_pass(now) and bot.scope.may_pass(now) and bot.pace.next_at() <= now):
+        if not (bot.gate.may_pass(now) and bot.scope.may_pass(now) and bot.pace.next_at <= now):
             return False
         if bot.in_flight >= (bot._crowded_max or bot.in_flight_max):
             return False
@@ -155,7 +155,7 @@ class Look:
             lane.in_flight < lane.in_flight_max
             and lane.gate.may_pass(now)
             and lane.paused_until <= now
-            and lane.pace.next_at() <= now
+            and lane.pace.next_at <= now
             for lane in bot.lanes
         )
 

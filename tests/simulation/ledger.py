@@ -115,20 +115,11 @@ class Ledger:
             if record.code == "TooManyRequests":
                 self._check_hold(row)
 
-    def _has_moved(self, chat: tuple[str, int]) -> bool:
-        """Whether the chat, or one under that id before it, moved: a restart may not know that."""
-        if invariants.RULES.holds_follow_migrations:
-            return False
-        moved = self._telegram.moved
-        return chat in moved or any(chat == (bot, new) for (bot, _), new in moved.items())
-
     def _check_hold(self, row: Row) -> None:
         told = self._telegram.flooded.get(row.id)
         if told is None:
             return  # by a server that guards itself, or ends: no flood
         bot, chat, until = told
-        if self._has_moved((bot, chat)):
-            return
         hold = self.holds.get((bot, chat))
         invariants.hold_is_kept(row, until, hold.until if hold else 0.0)
 
@@ -144,7 +135,7 @@ class Ledger:
         if record.chat_id and record.factor < (before.factor if before else 1.0):
             invariants.flood_counts_once(record, self._slowed.get(chat, 0.0))
             self._slowed[chat] = record.until
-        if before is not None and not self._has_moved(chat):
+        if before is not None:
             invariants.pause_lasts(record, before.until)
         self.holds[chat] = record
 

@@ -40,7 +40,7 @@ SLIPS: tuple[Slip, ...] = (
         "forgets who followed one that fails",
         "a job fails, and those that waited for it never hear of it",
         "leaders.py",
-        "            return self.take_followers(job)\n",
+        "            return self._followers.pop(job.id, [])\n",
         "            return []\n",
     ),
     Slip(
@@ -111,15 +111,15 @@ SLIPS: tuple[Slip, ...] = (
         "has no alarm for a backlog whose lanes pause",
         "a bot's jobs are not fetched when its pause is over",
         "roster.py",
-        "            elif (at := bot.next_lane(now)[1]) > now:\n",
-        "            elif (at := bot.next_lane(now)[1]) > now and bot.loaded:\n",
+        "                if not due and (at := bot.next_lane(now)[1]) > now:\n",
+        "                if not due and bot.loaded and (at := bot.next_lane(now)[1]) > now:\n",
     ),
     Slip(
         "tells nobody that a probe came back",
         "a bucket that was out for a moment is never asked again",
         "buckets.py",
-        "            gate.leave()\n            self._recall(bucket)\n",
-        "            gate.leave()\n",
+        "        if self.gate(bucket).leave(began=began):\n            self._recall(bucket)\n",
+        "        self.gate(bucket).leave(began=began)\n",
     ),
     Slip(
         "sets no alarm for a bucket that refuses",
@@ -161,7 +161,8 @@ SLIPS: tuple[Slip, ...] = (
         "forgets a probe that found no memory",
         "a bucket stays closed for ever after a moment without memory",
         "downloads.py",
-        "            desk.buckets.leave(flight.owner.bucket)\n        for job in waiters:\n",
+        "            desk.buckets.leave(flight.owner.bucket, flight.began)\n"
+        "        for job in waiters:\n",
         "        for job in waiters:\n",
     ),
     Slip(
@@ -247,8 +248,8 @@ SLIPS: tuple[Slip, ...] = (
         "lets all that starve go first",
         "after ten minutes of a backlog an urgent job waits for hours",
         "rotation.py",
-        "        if not self.alternation.starved_last:\n",
-        "        if len(self._starving):\n",
+        "        if self._starving.members and not self.alternation.starved_last:\n",
+        "        if self._starving.members:\n",
     ),
     Slip(
         "lets nobody fetch when one that fetches ahead found no memory",
