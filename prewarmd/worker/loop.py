@@ -19,6 +19,7 @@ from prewarmd.ipc.board import Board, Row
 from prewarmd.ipc.channel import Channel
 from prewarmd.messages import PROTOCOL, Beat, Drain, FromChild, Hello, Note, decode, encode
 from prewarmd.worker.answers import Accepted, Refused
+from prewarmd.worker.fetch import Fetcher, Landing
 from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
 from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
@@ -35,6 +36,7 @@ class Worker:
         self._arena = arena
         self._board = board
         self._store = ObjectStore(spec.store)
+        self._fetcher = Fetcher(spec.store, self._store)
         self._telegram = Telegram(spec.telegram, spec.tokens)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._extents: dict[int, asyncio.Future[verbs.Into]] = {}
@@ -55,6 +57,7 @@ class Worker:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._fetcher.close()
             await self._channel.flushed()
             self._channel.close()
             await self._channel.wait_closed()
@@ -147,21 +150,19 @@ class Worker:
         self._say(report)
 
     async def _fetched(self, verb: verbs.Fetch, row: Row) -> reports.Fetched:
-        async with self._store.get(verb.bucket, verb.key, verb.etag) as body:
-            if body.size_bytes == 0:
-                raise ObjectError("EmptyObject", "the object has no bytes")
-            offset = verb.offset
-            if offset < 0 or body.size_bytes != verb.size_bytes:
-                offset = await self._extent(verb.task, body.size_bytes, body.etag)
-                row.total(body.size_bytes)
-            with self._arena.view(offset, body.size_bytes) as extent:
-                sha256 = await body.into(extent, row.progress)
-            if verb.sha256 and sha256 != verb.sha256:
-                raise ObjectError(
-                    "Sha256Mismatch", f"promised {verb.sha256}, the object has {sha256}"
-                )
-            row.advance(Stage.VERIFIED, time.monotonic_ns())
-            return reports.Fetched(verb.task, body.size_bytes, sha256, body.etag)
+        async def memory(size_bytes: int, etag: str) -> memoryview:
+            offset = await self._extent(verb.task, size_bytes, etag)
+            row.total(size_bytes)
+            return self._arena.view(offset, size_bytes)
+
+        extent = self._arena.view(verb.offset, verb.size_bytes) if verb.offset >= 0 else None
+        landing = Landing(extent, row.progress)
+        etag = await self._fetcher.get(verb.bucket, verb.key, verb.etag, landing, memory)
+        sha256 = landing.sha256
+        if verb.sha256 and sha256 != verb.sha256:
+            raise ObjectError("Sha256Mismatch", f"promised {verb.sha256}, the object has {sha256}")
+        row.advance(Stage.VERIFIED, time.monotonic_ns())
+        return reports.Fetched(verb.task, landing.done_bytes, sha256, etag)
 
     async def _extent(self, task: int, size_bytes: int, etag: str) -> int:
         """Ask for memory of the size the head told; waits for `Into`, or is cancelled by `Drop`."""

@@ -21,6 +21,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import exceptions as boto
 
+from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec
 
 _CODES = {
@@ -56,6 +57,11 @@ class UnchangedError(Exception):
     """304: the object is still the one with the ETag that was asked about."""
 
 
+def code_of(theirs: str, status: int) -> str:
+    """Our code for a store's own, or for its status where it gives none that we know."""
+    return _CODES.get(theirs) or ("BadCredentials" if status in (401, 403) else "StoreError")
+
+
 def _named(error: BaseException) -> ObjectError:
     """What went wrong, in our words; never the text of a foreign exception that may hold a URL
     with a signature."""
@@ -65,10 +71,7 @@ def _named(error: BaseException) -> ObjectError:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             theirs = str(answer.get("Code", status))
             message = str(answer.get("Message", ""))[:200]
-            code = _CODES.get(theirs) or (
-                "BadCredentials" if status in (401, 403) else "StoreError"
-            )
-            return ObjectError(code, f"{theirs}: {message}".strip(": "))
+            return ObjectError(code_of(theirs, status), f"{theirs}: {message}".strip(": "))
         case boto.NoCredentialsError() | boto.PartialCredentialsError():
             return ObjectError("BadCredentials", "no credentials are configured or found")
         case boto.ReadTimeoutError() | TimeoutError():
@@ -128,6 +131,8 @@ class ObjectStore:
         self._spec = spec
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._resolved: Any = None
+        """Credentials found outside of the configuration, which may refresh themselves."""
 
     async def __aenter__(self) -> "ObjectStore":
         spec = self._spec
@@ -212,6 +217,22 @@ class ObjectStore:
                 return -1
             raise named from None
         return int(answer.get("ContentLength", -1))
+
+    async def credentials(self, *, anew: bool = False) -> Credentials:
+        """What to sign with, as aiobotocore resolves and refreshes it; `anew`: looked for again,
+        because the last ones were refused. Raises ObjectError when there are none."""
+        spec = self._spec
+        if spec.access_key_id and spec.secret_access_key:
+            return Credentials(spec.access_key_id, spec.secret_access_key)
+        if anew or self._resolved is None:
+            self._resolved = await get_session().get_credentials()
+        if self._resolved is None:
+            raise ObjectError("BadCredentials", "no credentials are configured or found")
+        try:
+            found = await self._resolved.get_frozen_credentials()
+        except FOREIGN as error:
+            raise _named(error) from None
+        return Credentials(found.access_key, found.secret_key, found.token)
 
     async def check_bucket(self, bucket: str) -> None:
         """A signed request that a working configuration answers; ObjectError says what is wrong."""

@@ -306,6 +306,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.abort()  # all is said: no reset
             await self.gone()
         self._answer = None
+        if self._stage is not _Stage.WAITING:
+            self._sink = Small()  # whoever it was may hold memory
 
     @property
     def sent_bytes(self) -> int:
