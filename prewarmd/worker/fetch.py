@@ -57,6 +57,8 @@ class Landing:
     def __init__(self, view: memoryview | None, progress: Callable[[int], None]) -> None:
         self.view = view
         self.done_bytes = 0
+        self.came_bytes = 0
+        """In all, those included that had to come again."""
         self.etag = ""
         self.waits = False
         """The head is in, and memory is wanted."""
@@ -99,11 +101,18 @@ class Landing:
     def landed(self, done_bytes: int) -> None:
         """See Sink."""
         assert self.view is not None
-        done = self.done_bytes = self._base + done_bytes
+        done = self._base + done_bytes
+        self.came_bytes += done - self.done_bytes
+        self.done_bytes = done
         if done - self._hashed >= HASHED_AT_ONCE or done == len(self.view):
             self._digest.update(self.view[self._hashed : done])
             self._hashed = done
             self._progress(done)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the object can be told from any other: a weak ETag cannot do that."""
+        return bool(self.etag) and not self.etag.startswith("W/")
 
     @property
     def is_whole(self) -> bool:
@@ -156,8 +165,9 @@ class Fetcher:
         headers = {"if-none-match": f'"{etag}"'} if etag else {}
         keys = await self._source.credentials()
         fresh = False
+        failed: Exception = ObjectError("StoreError", "nothing helped")
         for _ in range(TRIES_MAX):
-            before = landing.done_bytes
+            before = landing.came_bytes
             connection = await self._take(fresh=fresh)
             was_kept = connection.used > 0
             try:
@@ -166,13 +176,13 @@ class Fetcher:
             except GarbledError as error:
                 raise ObjectError("StoreUnreachable", str(error)) from None
             except (LostError, TimedOutError) as error:
-                fresh = True
-                if landing.done_bytes > before and landing.etag:
+                fresh, failed = True, _named(error)
+                if landing.came_bytes > before and landing.is_pinned:
                     headers = {
                         "if-match": f'"{landing.etag}"', "range": f"bytes={landing.done_bytes}-",
                     }  # fmt: skip
-                elif not was_kept or isinstance(error, TimedOutError) or landing.waits:
-                    raise _named(error) from None
+                elif not was_kept or isinstance(error, TimedOutError):
+                    raise failed from None
                 continue
             finally:
                 self._pool.give(connection)
@@ -187,7 +197,7 @@ class Fetcher:
                 if keys != known:
                     continue
             raise failed
-        raise ObjectError("ShortBody", f"the connection ended again and again ({TRIES_MAX} times)")
+        raise failed
 
     async def _take(self, *, fresh: bool) -> Connection:
         try:
@@ -209,8 +219,8 @@ class Fetcher:
         if landing.waits:
             assert answer.head.length is not None
             landing.view = await memory(answer.head.length, landing.etag)
-            await connection.land(landing.view)
             landing.waits = False
+            await connection.land(landing.view)
         return answer
 
     def _put_clock_right(self, answer: Answer) -> bool:
