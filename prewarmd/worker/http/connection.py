@@ -326,7 +326,8 @@ class Connection(asyncio.BufferedProtocol):
         while self._is_full and not self._lost.done():
             self._resumed = asyncio.get_running_loop().create_future()
             await self._resumed
-        self._transport.set_write_buffer_limits(self.piece_bytes)
+        if not self._lost.done():
+            self._transport.set_write_buffer_limits(self.piece_bytes)
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -481,7 +482,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def sweep(self, now: float) -> None:
         """End an exchange that takes too long."""
-        if self._answer is None or self._answer.done() or self._stage is _Stage.WAITING:
+        if self._answer is None or self._stage is _Stage.WAITING:
             return
         late = self._lateness(now)
         if late:

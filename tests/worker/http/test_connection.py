@@ -512,6 +512,29 @@ def test_an_extent_is_free_only_when_nothing_refers_to_it(on_loop: OnLoop) -> No
     on_loop(run())
 
 
+def test_a_server_that_answers_and_reads_no_more(on_loop: OnLoop) -> None:
+    """The extent would be waited for until the daemon ends."""
+    body = memoryview(bytes(30_000_000))
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(answer(b"ok"))
+        await writer.drain()
+        await asyncio.sleep(5)
+
+    async def write(connection: Connection) -> None:
+        assert connection._transport is not None
+        connection._transport.set_write_buffer_limits(len(body))
+        await connection.write(body)
+
+    async def then(connection: Connection) -> None:
+        got = await connection.exchange(POST % len(body), Small(), QUICK, write)
+        assert got.body == b"ok"
+        assert not connection.is_fit
+
+    on_loop(talk(script, Wire(), then))
+
+
 @pytest.mark.parametrize("status", ["413 Payload Too Large", "429 Too Many Requests"])
 def test_an_early_answer_stops_the_body(on_loop: OnLoop, wire: Wire, status: str) -> None:
     """Megabytes would be sent to a server that has refused them already; and the reason would be
