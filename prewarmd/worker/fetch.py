@@ -23,7 +23,8 @@ from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from prewarmd.worker.http.connection import Answer, Connection, Patience, Place
+from prewarmd.worker.http.answer import Answer, Place
+from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import (
     GarbledError,
@@ -33,6 +34,7 @@ from prewarmd.worker.http.errors import (
     UnreachableError,
 )
 from prewarmd.worker.http.head import Head
+from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from prewarmd.worker.r2 import ObjectError, UnchangedError, code_of
 from prewarmd.worker.signing import Credentials, Signer, object_path

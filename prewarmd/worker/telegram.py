@@ -17,9 +17,11 @@ import orjson
 
 from prewarmd.core.jobs import Kind
 from prewarmd.worker.answers import Accepted, Refused, classify
-from prewarmd.worker.http.connection import Answer, Connection, Patience, Small
+from prewarmd.worker.http.answer import Answer, Small
+from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
 from prewarmd.worker.http.errors import HttpError, TimedOutError, UnreachableError
+from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from prewarmd.worker.multipart import envelope
 from prewarmd.worker.spec import TelegramSpec

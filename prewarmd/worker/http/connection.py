@@ -17,17 +17,16 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, cast
+from typing import cast
 
+from prewarmd.worker.http.answer import Answer, Collector, Place, Sink, Small
 from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, TimedOutError
 from prewarmd.worker.http.head import Head, Parser
+from prewarmd.worker.http.patience import Patience, Watch
 
 SCRATCH_BYTES = 16 << 10
 """A head may have so many."""
-COLLECTED_BYTES_MAX = 1 << 20
-"""Of a body that is collected; what comes behind that is not waited for."""
 PIECE_BYTES, TLS_PIECE_BYTES = 256 << 10, 64 << 10
 """Written at once: over TLS a larger piece would be encrypted at once, and stop the loop (50 MB:
 188 ms, measured)."""
@@ -35,69 +34,11 @@ _HEAD_END = b"\r\n\r\n"
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Place(Enum):
-    """Where a body goes that has no memory waiting for it."""
-
-    COLLECT = "collect"
-    """It is small, or an error: into `Answer.body`."""
-    WAIT = "wait"
-    """Memory must be had first: the exchange ends with the head, and `land` goes on."""
-
-
-class Sink(Protocol):
-    """Who an answer is for. Both are called while bytes come in, so they take no time."""
-
-    def place(self, head: Head) -> memoryview | Place:
-        """Where the body goes. Memory has exactly `head.length` bytes."""
-
-    def landed(self, done_bytes: int) -> None:
-        """So many are there, from the first on."""
-
-
-class Small:
-    """A sink for answers that are small whatever they say."""
-
-    def place(self, head: Head) -> Place:
-        """See Sink."""
-        return Place.COLLECT
-
-    def landed(self, done_bytes: int) -> None:
-        """See Sink."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """An answer that is whole, unless its body waits for memory."""
-
-    head: Head
-    body: bytes = b""
-    """What was collected."""
-    is_cut: bool = False
-    """There was more than may be collected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds; how long an exchange may take."""
-
-    head_s: float = 30.0
-    """From the end of the request to the end of the answer's head."""
-    idle_s: float = 30.0
-    """Without a byte that moves in either direction, while some should."""
-    slow_s: float = 20.0
-    """In any such stretch at least `slow_bytes` move..."""
-    slow_bytes: int = 20 * (16 << 10)
-    """...or what trickles in would hold a slot for ever."""
-    whole_s: float = float("inf")
-
-
 class _Stage(Enum):
     IDLE = "idle"
     HEAD = "head"
     LANDING = "landing"
     COLLECTING = "collecting"
-    CHUNKED = "chunked"
-    UNTIL_CLOSE = "until close"
     WAITING = "waiting"
 
 
@@ -121,24 +62,23 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._stage = _Stage.IDLE
         self._sink: Sink = Small()
-        self._patience = Patience()
+        self._watch = Watch(Patience(), now)
         self._parser = Parser()
         self._into: memoryview | None = None
         self._done_bytes = 0
         self._length = 0
-        self._collected = bytearray()
+        self._collector: Collector | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._is_full = False
         self._is_written = True
         self._is_tls = False
-        self._is_tunnel = False
+        self.is_tunnelling = False
+        """The answer is a proxy's: behind a 200 begins what it tunnels."""
         self._is_fit = True
         """Nothing happened after which it cannot be used again."""
-        self._began = self._written_at = now
-        self._written_bytes = 0
-        self._moved_bytes = self._seen_bytes = self._slow_bytes = 0
-        self._seen_at = self._slow_at = now
+        self._written_at = now
+        self._written_bytes = self._moved_bytes = 0
 
     # -- asyncio ---------------------------------------------------------------------------------
 
@@ -180,17 +120,17 @@ class Connection(asyncio.BufferedProtocol):
         except HttpError as error:
             self._fail(error)
 
-    def eof_received(self) -> bool:
-        """See asyncio."""
-        if self._stage is _Stage.UNTIL_CLOSE:
-            self._finish(Answer(self._parser.head, bytes(self._collected)))
-        return False
+    def _close_body(self) -> None:
+        """The connection ended in good order, and so does a body that has no other end."""
+        collector = self._collector
+        if self._stage is _Stage.COLLECTING and collector and collector.is_until_close:
+            self._finish(collector.answer())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._is_fit = False
-        if self._stage is _Stage.UNTIL_CLOSE and exc is None:
-            self._finish(Answer(self._parser.head, bytes(self._collected)))
+        if exc is None:
+            self._close_body()
         self._settle(LostError(self._where()))
         self._into = None
         self._wake()
@@ -235,23 +175,14 @@ class Connection(asyncio.BufferedProtocol):
             await self._end(answer)
 
     def _begin(self, sink: Sink, patience: Patience, now: float) -> None:
-        self._sink, self._patience = sink, patience
+        self._sink, self._watch = sink, Watch(patience, now)
         self._stage = _Stage.HEAD
         self._parser = Parser()
-        self._collected.clear()
+        self._collector = None
         self._done_bytes = 0
         self._is_written = False
-        self._began = self._seen_at = self._slow_at = now
         self._written_bytes = self._held_bytes()
-        self._moved_bytes = self._seen_bytes = self._slow_bytes = 0
-
-    async def tunnel(self, request: bytes, patience: Patience) -> int:
-        """Ask a proxy for a tunnel; its status. Behind a 200 begins what is tunnelled."""
-        self._is_tunnel = True
-        answer = await self.exchange(request, Small(), patience)
-        self._is_tunnel = False
-        self.used = 0
-        return answer.head.status
+        self._moved_bytes = 0
 
     async def write(self, piece: bytes | memoryview) -> bool:
         """Send a piece of the body, and wait until the socket can take another; False when no more
@@ -276,7 +207,7 @@ class Connection(asyncio.BufferedProtocol):
         assert self._stage is _Stage.WAITING
         assert self._transport is not None
         assert len(into) == self._length
-        self._seen_at = self._slow_at = asyncio.get_running_loop().time()
+        self._watch.rested(asyncio.get_running_loop().time())
         answer = self._expect()
         try:
             if not answer.done():
@@ -338,11 +269,8 @@ class Connection(asyncio.BufferedProtocol):
                 case _Stage.HEAD:
                     if not self._read_head():
                         return
-                case _Stage.COLLECTING | _Stage.UNTIL_CLOSE:
+                case _Stage.COLLECTING:
                     self._collect()
-                    return
-                case _Stage.CHUNKED:
-                    self._unchunk()
                     return
                 case _Stage.WAITING:
                     return  # it was read before reading could be paused
@@ -379,7 +307,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = rest
 
     def _place(self, head: Head) -> None:
-        if head.length == 0 or (self._is_tunnel and head.status < 300):
+        if head.length == 0 or (self.is_tunnelling and head.status < 300):
             self._finish(Answer(head))
             return
         self._length = head.length or 0
@@ -393,10 +321,9 @@ class Connection(asyncio.BufferedProtocol):
             self._stage = _Stage.WAITING
             self._transport.pause_reading()
             self._settle(Answer(head))
-        elif head.is_chunked:
-            self._stage = _Stage.CHUNKED
         else:
-            self._stage = _Stage.UNTIL_CLOSE if head.length is None else _Stage.COLLECTING
+            self._stage = _Stage.COLLECTING
+            self._collector = Collector(self._parser)
 
     def _start_landing(self, into: memoryview) -> None:
         """What came with the head is copied, the rest goes where it belongs by itself."""
@@ -412,40 +339,18 @@ class Connection(asyncio.BufferedProtocol):
             self._into = into
 
     def _collect(self) -> None:
-        here = self._filled
-        if self._stage is _Stage.COLLECTING:
-            here = min(here, self._length - len(self._collected))
-        self._collected += self._view[:here]
-        self._consume(here)
-        self._collected_enough(
-            is_whole=self._stage is _Stage.COLLECTING and len(self._collected) == self._length
-        )
-
-    def _unchunk(self) -> None:
-        parser = self._parser
-        parser.feed(self._view[: self._filled])
-        self._filled = 0
-        for piece in parser.pieces:
-            self._collected += piece
-        parser.pieces.clear()
-        if parser.is_strange:
-            self._is_fit = False
-        self._collected_enough(is_whole=parser.is_complete)
-
-    def _collected_enough(self, *, is_whole: bool) -> None:
-        head = self._parser.head
-        if len(self._collected) > COLLECTED_BYTES_MAX:
-            self._is_fit = False
-            self._finish(Answer(head, bytes(self._collected[:COLLECTED_BYTES_MAX]), is_cut=True))
-        elif is_whole:
-            self._finish(Answer(head, bytes(self._collected)))
+        collector = self._collector
+        assert collector is not None
+        self._consume(collector.take(self._view[: self._filled]))
+        if collector.is_over:
+            self._is_fit &= not collector.is_strange
+            self._finish(collector.answer())
 
     def _finish(self, answer: Answer) -> None:
         """The answer is whole."""
         self._stage = _Stage.IDLE
-        keeps = answer.head.keep_alive or self._is_tunnel
-        if self._filled or not keeps or not self._is_written:
-            self._is_fit = False
+        keeps = answer.head.keep_alive or self.is_tunnelling
+        self._is_fit &= keeps and self._is_written and not self._filled
         self._settle(answer)
 
     def _fail(self, error: HttpError) -> None:
@@ -465,10 +370,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _where(self) -> str:
         if self._stage is _Stage.LANDING or self._stage is _Stage.COLLECTING:
-            done = max(self._done_bytes, len(self._collected))
-            return f"the connection ended after {done} of {self._length} bytes"
-        if self._stage in (_Stage.CHUNKED, _Stage.UNTIL_CLOSE):
-            return "the connection ended within the answer"
+            done = self._collector.done_bytes if self._collector else self._done_bytes
+            whole = self._parser.head.length
+            if whole is None:
+                return "the connection ended within the answer"
+            return f"the connection ended after {done} of {whole} bytes"
         if not self._is_written:
             return f"the connection ended after {self.sent_bytes} bytes of the request"
         return "the connection ended before the answer"
@@ -484,29 +390,12 @@ class Connection(asyncio.BufferedProtocol):
         """End an exchange that takes too long."""
         if self._answer is None or self._stage is _Stage.WAITING:
             return
-        late = self._lateness(now)
-        if late:
+        held_bytes = self._held_bytes()
+        awaits_head = self._stage is _Stage.HEAD and self._is_written and not held_bytes
+        moved_bytes = self._moved_bytes + self._written_bytes - held_bytes
+        sent_at = self._written_at if awaits_head else None
+        if late := self._watch.lateness(now, moved_bytes, sent_at):
             self._fail(TimedOutError(late))
-
-    def _lateness(self, now: float) -> str:
-        patience = self._patience
-        moved = self._moved_bytes + self.sent_bytes
-        if moved != self._seen_bytes:
-            self._seen_bytes, self._seen_at = moved, now
-        if now - self._began > patience.whole_s:
-            return f"not done after {patience.whole_s:g} s"
-        if self._is_written and not self._held_bytes() and self._stage is _Stage.HEAD:
-            self._slow_at, self._slow_bytes = now, moved
-            answered_s = now - max(self._written_at, self._seen_at)
-            return f"no answer within {patience.head_s:g} s" if answered_s > patience.head_s else ""
-        if now - self._seen_at > patience.idle_s:
-            return f"not a byte moved for {patience.idle_s:g} s"
-        if now - self._slow_at > patience.slow_s:
-            few = moved - self._slow_bytes < patience.slow_bytes
-            self._slow_at, self._slow_bytes = now, moved
-            if few:
-                return f"fewer than {patience.slow_bytes} bytes moved in {patience.slow_s:g} s"
-        return ""
 
     def abort(self) -> None:
         """End it now. The peer sees a reset: else the kernel would go on delivering what it has

@@ -13,8 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from prewarmd.worker.http.connection import Connection, Patience
+from prewarmd.worker.http.answer import Small
+from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.errors import HttpError, UnreachableError
+from prewarmd.worker.http.patience import Patience
 
 RESOLVED_S = 60.0
 
@@ -142,7 +144,10 @@ class Dialer:
         if proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
         request = "\r\n".join([*lines, "", ""]).encode()
-        status = await connection.tunnel(request, Patience(head_s=self._connect_s))
+        connection.is_tunnelling = True
+        answer = await connection.exchange(request, Small(), Patience(head_s=self._connect_s))
+        connection.is_tunnelling, connection.used = False, 0
+        status = answer.head.status
         if not 200 <= status < 300:
             raise UnreachableError(f"the proxy answered {status}")
         if self._context is not None:

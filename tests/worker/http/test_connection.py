@@ -9,18 +9,12 @@ from typing import Any
 
 import pytest
 
-from prewarmd.worker.http.connection import (
-    COLLECTED_BYTES_MAX,
-    SCRATCH_BYTES,
-    Answer,
-    Connection,
-    Patience,
-    Place,
-    Small,
-)
+from prewarmd.worker.http.answer import COLLECTED_BYTES_MAX, Answer, Place, Small
+from prewarmd.worker.http.connection import SCRATCH_BYTES, Connection
 from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, TimedOutError
 from prewarmd.worker.http.head import Head
+from prewarmd.worker.http.patience import Patience
 from tests.support.loops import OnLoop, until_true
 from tests.worker.http.servers import Script, Wire, answering, request_of, serving
 

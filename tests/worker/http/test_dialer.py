@@ -5,9 +5,11 @@ import ssl
 
 import pytest
 
-from prewarmd.worker.http.connection import Connection, Patience, Small
+from prewarmd.worker.http.answer import Small
+from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
 from prewarmd.worker.http.errors import UnreachableError
+from prewarmd.worker.http.patience import Patience
 from tests.support.loops import OnLoop
 from tests.worker.http.servers import Script, Wire, answering, request_of, serving
 

@@ -5,9 +5,10 @@ import gc
 
 import pytest
 
-from prewarmd.worker.http.connection import Patience, Small
+from prewarmd.worker.http.answer import Small
 from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import UnreachableError
+from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from tests.support.loops import OnLoop, descriptors, until_true
 from tests.worker.http.servers import Wire, request_of, serving
