@@ -4,6 +4,13 @@ A server's failure burns an attempt when, since the job's last failure, the same
 somebody else. A child's death convicts the one job that was alone with it, at the third time; who
 was there with others is a suspect, and will be alone next time. A SIGKILL is weaker evidence than a
 crash: whoever sends one has reasons of his own.
+
+A child that dies over a GET may have died of the object, which is the same for whoever wants it: so
+an object has a toll, too, over all the jobs that had it fetched. It is known by its key, because a
+GET that dies does not tell an ETag. What the toll says is believed for as long as anything that is
+known of a key, from the last death on, and no longer once a GET of it has landed.
+
+Costs: O(1) a death; a toll some 400 bytes, and TOLLS_MAX of them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +20,9 @@ from prewarmd.core.gate import Gate
 from prewarmd.core.jobs import Job
 
 DEATHS_MAX, KILLS_MAX = 3, 10
-"""Children that a job may take with it, and that may be killed while they have it alone in hand."""
+"""Children that a job may take with it, and that may be killed while they have it alone in hand; an
+object in its GETs likewise."""
+TOLLS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,71 @@ def is_convicted(job: Job, end: End) -> bool:
     if not end.heard:
         return False
     job.suspect = True
+    _count(job, end)
+    return _is_enough(job)
+
+
+@dataclass(slots=True)
+class Toll:
+    """What the GETs of one object have cost."""
+
+    deaths: int = 0
+    kills: int = 0
+    at: float = 0.0
+    """When a child died of it last, as far as anyone knows..."""
+    reason: str = ""
+    """...and how."""
+    until: float = 0.0
+    """Nobody asks for it before."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it is better asked for by nobody but a suspect. One kill is nothing, and two in a
+        row may be the object's: as a job then waits longer and longer, so do all who want it."""
+        return self.deaths > 0 or self.kills > 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it convicts."""
+        return _is_enough(self)
+
+
+class Tolls(dict[tuple[str, str], Toll]):
+    """Of all objects of which a child may have died, by bucket and key; the one counted last is
+    last."""
+
+    def __init__(self, ttl_s: float) -> None:
+        super().__init__()
+        self._ttl_s = ttl_s
+
+    def find(self, bucket: str, key: str, now: float) -> Toll | None:
+        """What is believed of an object."""
+        toll = self.get((bucket, key))
+        return toll if toll is not None and now < toll.at + self._ttl_s else None
+
+    def count(
+        self, bucket: str, key: str, began: float, end: End, reason: str, now: float
+    ) -> Toll | None:
+        """A child died over a GET of it that `began` then; None when that says nothing."""
+        if not end.heard or (end.killed and not end.alone):
+            return None
+        toll = self.find(bucket, key, began) or Toll()
+        self.pop((bucket, key), None)
+        self[bucket, key] = toll
+        if len(self) > TOLLS_MAX:
+            del self[next(iter(self))]
+        toll.at, toll.reason = now, reason
+        _count(toll, end)
+        return toll
+
+
+def _count(whom: Job | Toll, end: End) -> None:
+    """One death more."""
     if end.killed:
-        job.kills += end.alone
+        whom.kills += end.alone
     else:
-        job.deaths = job.deaths + 1 if end.alone else max(1, job.deaths)
-    return job.deaths >= DEATHS_MAX or job.kills >= KILLS_MAX
+        whom.deaths = whom.deaths + 1 if end.alone else max(1, whom.deaths)
+
+
+def _is_enough(whom: Job | Toll) -> bool:
+    return whom.deaths >= DEATHS_MAX or whom.kills >= KILLS_MAX

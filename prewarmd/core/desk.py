@@ -5,9 +5,9 @@ time, or under way (fetching, recalling, joined, loaded, uploading). The desk mo
 phases and writes the record that goes with each move. Whose turn it is, the `roster` says; which
 buckets answer, `buckets`; who shares whose outcome, `leaders`.
 
-A job is a suspect once a child died with it in hand. It then waits on a pile of its own for a child
-that has nothing else to do: so a poisonous job takes nobody with it, and an innocent one is
-cleared.
+A job is a suspect once a child died with it in hand, or over the object that it wants (`trials`).
+It then waits on a pile of its own for a child that has nothing else to do: so a poisonous job takes
+nobody with it, and an innocent one is cleared.
 
 Invariants, kept by `check`: a pile holds a job exactly when its phase says so; pins equal users.
 Costs: O(1) a move, O(log n) in the number of sleeping jobs.
@@ -215,9 +215,21 @@ class Desk:
         self.out.append(records.Release(job.id, code, detail))
         self._enqueue(job, now, front=True)
 
-    def _snooze(self, job: Job, delay_s: float, code: str, detail: str, now: float) -> None:
+    def set_aside(self, job: Job, now: float) -> None:
+        """It waits for a child of its own from now on."""
+        job.suspect = True
+        if job.ring is None:
+            self.put_back(job, now)
+        else:
+            self.unpile(job)
+            self._enqueue(job, now)
+
+    def snooze(self, job: Job, delay_s: float, code: str, detail: str, now: float) -> None:
+        """Uncharged, or charged already."""
         self.unpin(job, now)
         self.set_down(job, now)
+        if job.ring is not None:
+            self.unpile(job)
         job.happen(JobEvent.SNOOZED)
         job.not_before = now + delay_s
         self._sleep(job)
@@ -294,7 +306,7 @@ class Desk:
             return
         retry, jitter = self.policy.retry, self.next_jitter()
         delay = retry.late_delay_s if late else retry.delay_s
-        self._snooze(job, delay(job.failures, jitter), code, detail, now)
+        self.snooze(job, delay(job.failures, jitter), code, detail, now)
 
     def orphaned(self, job: Job, reason: str, now: float, end: End) -> None:
         """Its child died."""
@@ -303,10 +315,10 @@ class Desk:
             self.fail(job, "Poison", reason, now)
         elif end.sent:
             delay_s = self.policy.retry.late_delay_s(1, self.next_jitter())
-            self._snooze(job, delay_s, "MaybeSent", reason, now)
+            self.snooze(job, delay_s, "MaybeSent", reason, now)
         elif job.kills > 1:
             delay_s = self.policy.retry.delay_s(job.kills, self.next_jitter())
-            self._snooze(job, delay_s, "ChildDied", reason, now)
+            self.snooze(job, delay_s, "ChildDied", reason, now)
         else:
             self.release(job, now, "ChildDied", reason)
 

@@ -10,19 +10,19 @@ Invariants, kept by `check`: a job waits for a flight exactly when it is fetchin
 flight per key is joined. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
-from dataclasses import replace
 from itertools import islice
 
 from prewarmd.core import records, verbs
 from prewarmd.core.blame import End
 from prewarmd.core.children import Children
 from prewarmd.core.commands import Recall, Tell
-from prewarmd.core.desk import Desk
+from prewarmd.core.desk import UNDER_WAY, Desk
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, JobId, Phase
 from prewarmd.core.roster import DUE
+from prewarmd.core.trials import Trials
 
 _ABOUT_THE_OBJECT = ("NoSuchKey", "Sha256Mismatch", "EmptyObject")
 """Faults that show a bucket which answers."""
@@ -39,6 +39,7 @@ class Downloads:
         self.fetching: dict[int, Flight] = {}
         self._desk = desk
         self._children = children
+        self.trials = Trials(desk)
         self._flights: dict[tuple[str, ...], Flight] = {}
         arena_bytes = desk.cache.extents.size_bytes
         self._size_max = {k: min(most, arena_bytes) for k, most in desk.policy.size_max.items()}
@@ -75,6 +76,8 @@ class Downloads:
             assert job is not None
             if not self._begin(job, now):
                 return  # no slot or no memory: an answer will bring us here again
+            if job.suspect:
+                self._pump_suspects(now)  # it was set aside just now
             job.starved = backlog.serve(job, now)
             bot.load_turn = desk.roster.next_turn()  # served: behind the others of its level
             bot.backlogs[backlog.bucket] = bot.backlogs.pop(backlog.bucket)  # and of its bot
@@ -99,9 +102,10 @@ class Downloads:
                 if not gate.probing:
                     desk.roster.park(bot, gate.until)
                 continue
-            if self._children.pick_alone() is None:
+            may_join = self.trials.of(job) is not None
+            if not may_join and self._children.pick_alone() is None:
                 return
-            if self._begin(job, now):
+            if self._begin(job, now) and job.phase in UNDER_WAY and not may_join:
                 return
 
     # -- from the queue to bytes -----------------------------------------------------------------
@@ -155,7 +159,8 @@ class Downloads:
             return True
         key = (job.sha256,) if job.sha256 and job.claimed else (job.bucket, job.key)
         flight = self._flights.get(key)
-        if flight and not job.suspect and flight.is_recent(job, now, desk.policy.ttl_s):
+        may_join = flight and (not job.suspect or flight is self.trials.of(job))
+        if flight and may_join and flight.is_recent(job, now, desk.policy.ttl_s):
             desk.cache.hits += 1
             desk.start(job, Phase.FETCHING)
             flight.waiters.append(job)
@@ -163,7 +168,11 @@ class Downloads:
         return self._take_off(job, key, now)
 
     def _take_off(self, job: Job, key: tuple[str, ...], now: float) -> bool:
-        desk = self._desk
+        desk, trials = self._desk, self.trials
+        if trials.tolls and trials.settle(job, now):
+            return True
+        if job.suspect and trials.of(job):
+            return False
         gate, children = desk.buckets.gate(job.bucket), self._children
         child = children.pick_alone() if job.suspect else children.pick()
         if (
@@ -188,7 +197,7 @@ class Downloads:
         row = self._children.begin(child, task, alone=job.suspect)
         etag = job.etag if job.etag and job.etag_sha256 and not job.claimed else ""
         flight = self.fetching[task] = Flight(key, job, task, child, extent, [job], now, etag)
-        if not job.suspect:  # nobody joins a suspect
+        if not job.suspect or trials.begin(flight, now):  # nobody joins another suspect
             self._flights[key] = flight
         desk.out.append(
             Tell(child.index, verbs.Fetch(
@@ -260,6 +269,8 @@ class Downloads:
         """Nobody joins it any more."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+        if self.trials.open:
+            self.trials.close(flight)
 
     def opened(self, task: int, size_bytes: int, now: float) -> None:
         """The head is in: now the size is known, and memory can be had, or not."""
@@ -293,6 +304,7 @@ class Downloads:
         assert extent is not None
         self._land(task)
         self._saw(flight, etag, sha256, size_bytes)
+        self.trials.landed(flight)
         desk.cache.admit(sha256, extent, size_bytes, now)
         desk.memory_freed()
         waiters = [job for job in flight.waiters if not self._too_large(job, size_bytes, now)]
@@ -374,11 +386,19 @@ class Downloads:
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died."""
-        flight = self._land(task)
-        self._desk.buckets.leave(flight.owner.bucket, flight.began)
-        end = replace(end, alone=end.alone and len(flight.waiters) == 1)
+        desk, flight = self._desk, self._land(task)
+        owner = flight.owner
+        desk.buckets.leave(owner.bucket, flight.began)
+        convicted = self.trials.died(flight, reason, now, end)
         for job in reversed(flight.waiters):
-            self._desk.orphaned(job, reason, now, end)
+            if convicted and flight.is_of(job):
+                desk.fail(job, "Poison", reason, now)
+            else:
+                desk.orphaned(job, reason, now, self.trials.said_of(job, flight, end))
+        if convicted:
+            for other in [f for f in self.fetching.values() if f.is_of(owner) and not f.dropped]:
+                self._drop(other, now)
+            self.trials.convict(owner.bucket, owner.key, reason, now)
 
     def leave(self, job: Job) -> None:
         """A job that waits for a flight does not want its bytes any more."""
@@ -395,3 +415,4 @@ class Downloads:
         for key, flight in self._flights.items():
             assert flight.key == key
             assert self.fetching[flight.task] is flight
+        self.trials.check(self.fetching)

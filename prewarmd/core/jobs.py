@@ -175,7 +175,8 @@ class Job(Item):
     kills: int = 0
     """Of children that had it alone in hand, by SIGKILL."""
     suspect: bool = False
-    """A child died with it in hand: until it has done well, it has a child for itself."""
+    """A child died with it in hand, or over its object: until it has done well, it has a child for
+    itself."""
     not_before: float = 0.0
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED

@@ -176,6 +176,7 @@ class World(Outside):
         assert engine.desk.jobs == {}
         assert engine.downloads.fetching == {}
         assert engine.downloads._flights == {}
+        assert engine.downloads.trials.open == {}
         assert engine.uploads.sending == {}
         assert all(not child.tasks for child in engine.children.all)
         assert not any(process.works for process in self._processes.values())

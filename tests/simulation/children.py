@@ -11,6 +11,7 @@ from typing import Any
 
 from prewarmd.core import commands, events, reports
 from tests.simulation import invariants
+from tests.simulation.guilt import Guilt
 from tests.simulation.invariants import Violation
 from tests.simulation.memory import GARBAGE, Memory, Span
 from tests.simulation.swarm import Swarm
@@ -84,12 +85,7 @@ class Children:
         """By index; a dead one until its exit is reported."""
         self.gone: list[int] = []
         """Whose exit was reported since the last turn."""
-        self.crashed_alone: dict[int, int] = {}
-        """job -> children that died with it and nothing else in hand, in the engine's life..."""
-        self.killed_alone: dict[int, int] = {}
-        """...and such that somebody killed."""
-        self.killed: dict[int, int] = {}
-        """job -> children that died of it, likewise."""
+        self.guilt = Guilt(swarm.ttl_s, 2 * swarm.turn_s + 2 * EXIT_S)
         self.boot_failures = 0
         """Deaths before a greeting, in a row."""
         self.working = 0
@@ -99,8 +95,6 @@ class Children:
         self._timeline, self._put, self._memory = timeline, put, memory
         self._random = dice.random
         self._busy: dict[tuple[str, ...], Work] = {}
-        self._killers: dict[int, int] = {}
-        """task -> job, of those in `killed`."""
         self._shaken: dict[object, bool] = {}
         """Jobs and keys that were in hand when a child died, in this life of the engine."""
         self._task = 0
@@ -162,23 +156,12 @@ class Children:
         """A verb is lost with its child, whose exit is heard of in the same turn: nobody is to be
         blamed for that. Who was given up in that turn was not in hand any more, as far as the
         engine could know."""
-        job = self._killers.pop(verb.task, 0)
-        if job in self.killed:
-            self.killed[job] -= 1
-
-    def seems_guilty(self, job: int) -> bool:
-        """Whether it was there alone, time and again, when a child died: it may be innocent, but
-        nobody could know better."""
-        crashes, kills = self.crashed_alone.get(job, 0), self.killed_alone.get(job, 0)
-        return crashes >= invariants.POISON_DEATHS - 1 or kills >= invariants.POISON_KILLS
+        self.guilt.miss(verb.task)
 
     def die_of(self, work: Work) -> None:
         """A task killed it. A download that is being given up is nobody's any more."""
         if not work.is_dropped:
-            job = work.verb.job
-            self.killed[job] = self.killed.get(job, 0) + 1
-            self._killers[work.verb.task] = job
-            invariants.poison_dies_soon(job, self.killed[job])
+            self.guilt.died_of(work, self._timeline.now)
         self.die_of_itself(work.child)
 
     def die(self, whom: tuple[Child, str]) -> None:
@@ -208,10 +191,8 @@ class Children:
         self.living[child.index] = None
         self.gone.append(child.index)
         self.boot_failures += not child.is_up
-        if len(child.works) == 1:
-            alone = self.killed_alone if exited.killed else self.crashed_alone
-            job = getattr(next(iter(child.works.values())).verb, "job", 0)
-            alone[job] = alone.get(job, 0) + 1
+        now, last_task = self._timeline.now, self._task
+        self.guilt.exited(child, killed=exited.killed, last_task=last_task, now=now)
         self._put(exited)
         if child.works and self._random() < self.swarm.stale_reports:
             self._timeline.after(2.0 * self._random(), self._say_late, (self._life, child))
@@ -231,12 +212,6 @@ class Children:
             self._put(events.ChildGreeted(index, generation, 1000 + generation))
             self._put(events.ChildExited(index, generation, "once more", frozenset()))
 
-    def forgive(self, job: int) -> None:
-        """A person wants the job tried once more: what it did is forgotten."""
-        self.crashed_alone.pop(job, None)
-        self.killed_alone.pop(job, None)
-        self.killed.pop(job, None)
-
     def crash(self) -> None:
         """The supervisor died: no child outlives it."""
         for child in self.living:
@@ -246,10 +221,7 @@ class Children:
         self._life += 1
         self.boot_failures = 0
         self._shaken.clear()
-        self.crashed_alone.clear()
-        self.killed_alone.clear()
-        self.killed.clear()
-        self._killers.clear()
+        self.guilt.begin_anew()
         self._task = 0
 
     # -- tasks -----------------------------------------------------------------------------------
@@ -321,6 +293,8 @@ class Children:
             child.rows.discard(row)
         work.is_alive = False
         self._set_down(work)
+        if type(report) is reports.Fetched:
+            self.guilt.landed(work.verb)
         self._put(events.ChildReported(child.index, child.generation, report))
         if child.is_retiring:
             self._leave_if_done(child)

@@ -36,8 +36,8 @@ class Rules:
     """Rules that are on or off as a whole."""
 
     poison_is_isolated: bool = True
-    """A job that kills whoever takes it fails after at most POISON_DEATHS deaths, and no other job
-    fails with the code of a death."""
+    """A job that kills whoever takes it fails after at most POISON_DEATHS deaths, all who want an
+    object whose GETs do after as many, and no other job fails with the code of a death."""
     deaths_are_free: bool = True
     """No child's death before the last byte charges an attempt."""
     outages_are_free: bool = True
@@ -49,7 +49,8 @@ class Rules:
 
 RULES = Rules()
 POISON_DEATHS, POISON_KILLS = 3, 10
-"""Children that a job may take with it; and that may be killed while they have it alone in hand."""
+"""Children that a job may take with it, or the GETs of an object; and that may be killed while they
+have it alone in hand."""
 SPINS_MAX = 50
 """Turns at one moment without an event."""
 TICKS_MAX_PER_S = 30.0
@@ -131,10 +132,10 @@ def failure_is_earned(
         raise Violation("failure_is_earned", f"{row} fails with {code} at {attempt} of {most}")
 
 
-def poison_dies_soon(job: int, deaths: int) -> None:
-    """A job that kills whoever takes it is given up soon."""
+def poison_dies_soon(what: str, deaths: int) -> None:
+    """A job that kills whoever takes it is given up soon, and so is an object whose GETs do."""
     if RULES.poison_is_isolated and deaths > POISON_DEATHS:
-        raise Violation("poison_dies_soon", f"job {job} killed {deaths} children")
+        raise Violation("poison_dies_soon", f"{what} killed {deaths} children")
 
 
 def duplicate_is_explained(what: object, deliveries: int, doubts: int) -> None:

@@ -28,7 +28,7 @@ class Ledger:
         timeline: Timeline,
         bucket: Bucket,
         telegram: Telegram,
-        seems_guilty: Callable[[int], bool],
+        seems_guilty: Callable[[int, tuple[str, str]], bool],
     ) -> None:
         self.rows: list[Row] = []
         """By id, from 1 on."""
@@ -187,7 +187,7 @@ class Ledger:
         code, attempt = record.code, record.attempt
         self._charge(row, code, attempt)
         told = code in FAULTS and self._is_told(row, code)
-        guilty = self._is_guilty(row) or self._seems_guilty(row.id)
+        guilty = self._is_guilty(row) or self._seems_guilty(row.id, (row.name[1], row.name[2]))
         invariants.failure_is_earned(row, code, attempt, self._most, told=told, guilty=guilty)
         invariants.doubt_is_kept(row, record)
         row.attempt, row.code, row.not_before = attempt, code, 0.0

@@ -56,6 +56,7 @@ def nothing_is_left(engine: Engine) -> None:
         "jobs": len(desk.jobs),
         "fetching": len(engine.downloads.fetching),
         "flights": len(engine.downloads._flights),
+        "trials": len(engine.downloads.trials.open),
         "sending": len(engine.uploads.sending),
         "tasks": sum(len(child.tasks) for child in engine.children.all),
         "reserved bytes": cache.used_bytes - held,

@@ -1,9 +1,13 @@
 """Do the oracles bite? Each engine of `broken` has one bug, and must be found out by its name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from prewarmd.core.blame import Tolls
+from prewarmd.core.engine import Engine
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.simulation import mutants
 from tests.simulation.broken import BUGS, Bug
 from tests.simulation.life import Life
@@ -24,6 +28,22 @@ def test_the_same_world_without_a_bug_is_calm() -> None:
     """An oracle that cries at everything would pass for one that bites."""
     outcome = Life(1, CALM, steps=STEPS).live()
     assert outcome.violation == "", outcome.detail
+
+
+def test_an_engine_that_keeps_no_tolls_is_found_out() -> None:
+    """Each bot that wants a poisonous object would cost its own children, and all of them no more
+    than is allowed."""
+
+    def forgetful(policy: EnginePolicy, bots: Sequence[BotSpec]) -> Engine:
+        engine = Engine(policy, bots)
+        engine.downloads.trials.tolls = Tolls(ttl_s=0.0)
+        return engine
+
+    world = {**CALM, "poison": 0.03, "bots": 12, "duplicates": 0.3}
+    outcome = Life(1, world, steps=STEPS, make=forgetful).live()
+    assert outcome.violation == "poison_dies_soon"
+    assert outcome.detail.startswith("object")
+    assert Life(1, world, steps=STEPS).live().violation == ""
 
 
 def test_a_failure_is_made_small() -> None:

@@ -73,10 +73,10 @@ class World:
         self.memory = Memory(swarm.cache_pages)
         self.children = Children(swarm, timeline, put, self.memory, dice("children"))
         ledger = Ledger(
-            self.policy, timeline, self.bucket, self.telegram, self.children.seems_guilty
+            self.policy, timeline, self.bucket, self.telegram, self.children.guilt.seems
         )
         self.store = Store(
-            swarm, self.policy, timeline, put, ledger, self.children.forgive, dice("store")
+            swarm, self.policy, timeline, put, ledger, self.children.guilt.forgive, dice("store")
         )
         self.transfers = Transfers(
             swarm, timeline, put, self.memory, self.children, self.bucket, self.telegram,
