@@ -13,7 +13,7 @@ WORKERS ?=
 SLOTS   ?=
 CACHE   ?=
 KILLS   ?= 200
-SEEDS   ?= 2000
+SEEDS   ?= 2500
 SAMPLE  ?= 500
 MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
@@ -40,7 +40,7 @@ test: $(STAMP) ## Run every test (ARGS=tests/core to choose)
 
 check: format-check lint types contracts test sim-short ## Everything CI asks for: format, lint, types, contracts, tests, a simulation
 
-sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2000)
+sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2500, 50 million steps)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 sim-teeth: $(STAMP) ## Let the simulation find the named bugs of tests/simulation/slips.py

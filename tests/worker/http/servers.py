@@ -81,6 +81,11 @@ async def serving(
         await server.wait_closed()
 
 
+async def silence() -> None:
+    """Do nothing, until the server is over."""
+    await asyncio.Event().wait()
+
+
 async def request_of(reader: asyncio.StreamReader) -> bytes:
     """A request's head."""
     return await reader.readuntil(b"\r\n\r\n")

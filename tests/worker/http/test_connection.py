@@ -16,7 +16,7 @@ from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, Time
 from prewarmd.worker.http.head import Head
 from prewarmd.worker.http.patience import Patience
 from tests.support.loops import OnLoop, until_true
-from tests.worker.http.servers import Script, Wire, answering, request_of, serving
+from tests.worker.http.servers import Script, Wire, answering, request_of, serving, silence
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -310,17 +310,20 @@ def test_what_comes_behind_the_end_ends_the_connection(
 
 def test_garbage_between_requests(on_loop: OnLoop, wire: Wire) -> None:
     """The same, a little later."""
+    answered: list[asyncio.Event] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(answer(b"0123456789"))
-        await asyncio.sleep(0.05)
+        await answered[0].wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nsmuggled!!")
         await reader.read()
 
     async def then(connection: Connection) -> None:
         extent = Extent(10)
+        answered.append(asyncio.Event())
         await connection.exchange(GET, extent, QUICK)
+        answered[0].set()
         await asyncio.wait_for(connection.gone(), 2)
         extent.check(b"0123456789")
         with pytest.raises(LostError):
@@ -514,7 +517,7 @@ def test_a_server_that_answers_and_reads_no_more(on_loop: OnLoop) -> None:
         await request_of(reader)
         writer.write(answer(b"ok"))
         await writer.drain()
-        await asyncio.sleep(5)
+        await silence()
 
     async def write(connection: Connection) -> None:
         assert connection._transport is not None
@@ -539,7 +542,7 @@ def test_an_early_answer_stops_the_body(on_loop: OnLoop, wire: Wire, status: str
         await request_of(reader)
         writer.write(answer(b'{"ok":false}', status=status))
         await writer.drain()
-        await asyncio.sleep(5)
+        await silence()
 
     async def then(connection: Connection) -> None:
         got = await connection.exchange(
@@ -558,7 +561,7 @@ def test_a_server_that_stops_reading(on_loop: OnLoop, wire: Wire) -> None:
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
-        await asyncio.sleep(5)
+        await silence()
 
     async def then(connection: Connection) -> None:
         with pytest.raises(TimedOutError, match="not a byte moved"):

@@ -11,7 +11,7 @@ from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
 from prewarmd.worker.http.errors import UnreachableError
 from prewarmd.worker.http.patience import Patience
 from tests.support.loops import OnLoop
-from tests.worker.http.servers import Script, Wire, answering, request_of, serving
+from tests.worker.http.servers import Script, Wire, answering, request_of, serving, silence
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -84,12 +84,12 @@ def test_a_name_that_nobody_knows(on_loop: OnLoop) -> None:
 def test_a_server_that_never_greets(on_loop: OnLoop, tls: Wire) -> None:
     """A black hole would hold a slot for ever."""
 
-    async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
-        await asyncio.sleep(5)
+        await silence()
 
     async def run() -> None:
-        async with serving(silence) as server:
+        async with serving(mute) as server:
             origin = Origin.of(f"https://127.0.0.1:{server.port}")
             with pytest.raises(UnreachableError, match=r"no connection within 0\.3 s"):
                 await Dialer(origin, context=tls.client, connect_s=0.3).dial()
