@@ -147,7 +147,7 @@ class Bot:
 
     def _put(self, lane: Lane, at: float, now: float) -> None:
         """Let `lane`, which may send at `at`, stand where it belongs."""
-        near = at <= now + self.horizon_s
+        near = at - self.horizon_s <= now  # as it is parked below: the same to the last bit
         if at <= now:
             lane.parked_at = FREE
             self._free.append(lane)
@@ -208,18 +208,22 @@ class Bot:
             self._wake(now)  # a lane that has come near counts
         if self.gate.code and not self.gate.may_pass(now):
             return False
-        return now + self.horizon_s >= self.scope.until and self.under_way < self.allowance()
+        near = self.scope.until - self.horizon_s <= now  # as in `fetch_at`, to the last bit
+        return near and self.under_way < self.allowance()
 
     def fetch_at(self, now: float) -> float:
         """When to look whether it has room, if it has none now although nothing is under way."""
         at = self.next_lane(now)[1]
-        return at - self.horizon_s if now < at - self.horizon_s < FOREVER else at
+        if now < at - self.horizon_s < FOREVER:
+            return at - self.horizon_s
+        # Near, and shut until then; a lane of it may come near meanwhile.
+        return min(at, self._parked[0][0]) if self._parked and self._parked[0][0] > now else at
 
     def is_far(self, now: float) -> bool:
         """Whether nothing can be sent within the horizon, so that no bytes need be kept."""
         shut = not self.gate.may_pass(now) and not self.gate.probing
         until = max(self.gate.until if shut else now, self.scope.until)
-        return self._rate <= 0 or until > now + self.horizon_s
+        return self._rate <= 0 or until - self.horizon_s > now
 
     def is_due(self, now: float) -> bool:
         """Whether a job that is taken now could be sent at once, not only ahead of its time; as

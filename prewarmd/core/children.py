@@ -173,8 +173,8 @@ class Children:
             child.until = now + self.policy.delay_s(child.deaths + booting, jitter)
         return tasks
 
-    def turn(self, now: float, out: list[Command]) -> None:
-        """Start who is due, end who is late or silent."""
+    def turn(self, now: float, out: list[Command]) -> bool:
+        """Start who is due, end who is late or silent; False: it gives up, and all is over."""
         self.ward = None
         if self._turned is not None and now - self._turned > GAP_S:
             for child in self.all:
@@ -183,8 +183,10 @@ class Children:
         if self._boot_failures >= self.policy.boot_failures and not self.draining:
             self._boot_failures = 0
             out.append(Finish(f"children die before they are up: {self._last_exit()}"))
+            return False
         for child in self.all:
             self._turn_one(child, now, out)
+        return True
 
     def _turn_one(self, child: Child, now: float, out: list[Command]) -> None:
         if child.state is ChildState.BACKOFF:

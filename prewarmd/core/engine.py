@@ -240,7 +240,8 @@ class Engine:
 
     def _pump(self, now: float) -> None:
         self.desk.let_time_pass(now)
-        self.children.turn(now, self.desk.out)
+        if not self.children.turn(now, self.desk.out):
+            return
         if self.draining:
             self._pump_drain(now)
         elif not self.stalled:

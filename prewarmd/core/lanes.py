@@ -97,8 +97,7 @@ class Lane:
     def repace(self, pace: Pace) -> None:
         """Its kind is known now."""
         pace.follow(self.pace)
-        self.pace = pace
-        self.governor = Governor(pace)
+        self.pace = self.governor.pace = pace  # what was learnt of the chat is still true
 
     def enter(self, now: float) -> None:
         """An upload begins."""

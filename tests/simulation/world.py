@@ -269,7 +269,8 @@ class World:
         if not happened:
             self._count_idle(now, decided=bool(out))
         every = LOOK_TURNS if len(out) <= BUSY else LOOK_BUSY_TURNS
-        if self.turns % every == 0 and not (self._is_draining or self.engine.stalled):
+        rests = self._is_draining or self.engine.stalled or commands.Finish in map(type, out)
+        if self.turns % every == 0 and not rests:
             self._justice.look(out, now)
         if out:
             if silence is not None:
