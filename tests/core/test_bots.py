@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -220,6 +220,17 @@ def test_a_lane_that_may_send_sooner_than_it_was_said_is_found_sooner() -> None:
     one.check()
 
 
+def test_what_was_learnt_of_a_chat_outlives_the_news_of_its_kind() -> None:
+    """An upload that began before a flood, and is answered after getChat, would slow it twice."""
+    only = lane(kind=None)
+    only.governor.flooded(START, START + 1.0)
+    factor = only.pace.factor
+    only.repace(POLICY.pace("private"))
+    assert not only.governor.flooded(START, START + 2.0)
+    assert only.pace.factor == factor < 1.0
+    assert only.governor.pace is only.pace
+
+
 def test_a_closed_chat_is_found_again_when_its_probe_is_due() -> None:
     """A bot would lose a chat that refused it once, or try it with every job."""
     two = bot(lane(1), lane(2))
@@ -379,6 +390,25 @@ def test_a_bot_is_looked_at_in_time_to_fetch() -> None:
     assert one.fetch_at(START + 50.0) == START + 60.0, "it has room by now"
     one.scope.probing = True
     assert one.fetch_at(START) == FOREVER
+
+
+def test_a_shut_bot_is_looked_at_when_a_lane_of_it_comes_near() -> None:
+    """Its own pause is nearly over, its chats' a little later: it would fetch only once it may
+    send."""
+    one = paused_for(60.3)
+    one.scope.until = START + 60.0
+    assert not one.has_room(START + 50.0)
+    assert one.fetch_at(START + 50.0) == START + 60.3 - 10.0
+    assert one.has_room(START + 60.3 - 10.0)
+
+
+@given(st.floats(11.0, 5000.0))
+def test_what_comes_near_is_near_at_that_very_moment(wait_s: float) -> None:
+    """Rounding would let a bot be looked at in vain, and then too late, or for ever."""
+    one = paused_for(wait_s)
+    one.scope.until = one.lanes[0].paused_until
+    assert one.has_room(one.fetch_at(START))
+    one.check()
 
 
 def test_a_closed_bot_is_far_until_it_may_be_probed() -> None:

@@ -199,6 +199,7 @@ def test_deaths_before_hello_end_the_daemon_with_the_reason() -> None:
     assert [finish.failure for finish in finishes] == [
         "children die before they are up: exited with 3"
     ]
+    assert out[-1] is finishes[-1], "it says no more after that"
 
 
 def test_a_hello_between_forgives_failed_starts() -> None:
