@@ -91,18 +91,31 @@ async def request_of(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
-def answering(*answers: bytes, pieces: int = 0) -> Script:
+async def goes_within(reader: asyncio.StreamReader, seconds: float) -> bool:
+    """Whether the client goes, or says something; it is given so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await reader.read(1)
+    except TimeoutError:
+        return False
+    return True
+
+
+def answering(*answers: bytes, pieces: int = 0, came: asyncio.Event | None = None) -> Script:
     """One answer for each request of a connection, then the end of it. With `pieces`, an answer
-    comes in pieces of so many bytes, each by itself."""
+    comes in pieces of so many bytes, each once the client has told by `came` that it has read the
+    one before."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in answers:
             await request_of(reader)
             step = pieces or len(answer) or 1
             for at in range(0, len(answer), step):
+                if at and came is not None:
+                    await came.wait()
+                    came.clear()
                 writer.write(answer[at : at + step])
                 await writer.drain()
-                await asyncio.sleep(0)
         writer.close()
         await writer.wait_closed()
 

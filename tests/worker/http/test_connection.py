@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,8 +16,17 @@ from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, TimedOutError
 from prewarmd.worker.http.head import Head
 from prewarmd.worker.http.patience import Patience
+from prewarmd.worker.http.pool import Pool
 from tests.support.loops import OnLoop, until_true
-from tests.worker.http.servers import Script, Wire, answering, request_of, serving, silence
+from tests.worker.http.servers import (
+    Script,
+    Wire,
+    answering,
+    goes_within,
+    request_of,
+    serving,
+    silence,
+)
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -67,30 +77,34 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-async def dialled(url: str, wire: Wire) -> Connection:
-    return await Dialer(Origin.of(url), context=wire.client).dial()
+def telling(came: asyncio.Event) -> type[Connection]:
+    """Connections that tell when something came in."""
 
+    class Telling(Connection):
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            came.set()
 
-async def sweeping(connection: Connection) -> None:
-    """What a pool does, a little more often."""
-    while True:
-        await asyncio.sleep(0.05)
-        connection.sweep(asyncio.get_running_loop().time())
+    return Telling
 
 
 def talk(
-    script: Script, wire: Wire, then: Callable[[Connection], Awaitable[None]]
+    script: Script,
+    wire: Wire,
+    then: Callable[[Connection], Awaitable[None]],
+    came: asyncio.Event | None = None,
 ) -> Coroutine[Any, Any, None]:
-    """Serve by `script`, connect, do `then`, and see that no exchange is left behind."""
+    """Serve by `script`, take a connection from a pool, which ends what takes too long, do `then`,
+    and see that nothing is left behind. `came` is set whenever the client has read something."""
 
     async def run() -> None:
-        async with asyncio.timeout(20), serving(script, wire) as server:
-            connection = await dialled(server.url, wire)
-            sweeper = asyncio.ensure_future(sweeping(connection))
-            await then(connection)
-            sweeper.cancel()
-            connection.abort()
-            await connection.gone()
+        made = telling(came or asyncio.Event())
+        with patch("prewarmd.worker.http.dialer.Connection", made):
+            async with asyncio.timeout(20), serving(script, wire) as server:
+                dialer = Dialer(Origin.of(server.url), context=wire.client)
+                pool = Pool(dialer, limit=1, keepalive_s=30.0)
+                await then(await pool.take())
+                await pool.close()
 
     return run()
 
@@ -133,8 +147,9 @@ def test_a_body_lands_where_it_belongs(
             assert connection.is_fit
         assert connection.used == 2
 
-    script = answering(answer(body), answer(body), pieces=pieces)
-    on_loop(talk(script, wire, then))
+    came = asyncio.Event()
+    script = answering(answer(body), answer(body), pieces=pieces, came=came)
+    on_loop(talk(script, wire, then, came))
 
 
 def test_every_byte_by_itself(on_loop: OnLoop, wire: Wire) -> None:
@@ -146,7 +161,8 @@ def test_every_byte_by_itself(on_loop: OnLoop, wire: Wire) -> None:
         await connection.exchange(GET, extent, Patience())
         extent.check(body)
 
-    on_loop(talk(answering(answer(body, 'ETag: "x"'), pieces=1), wire, then))
+    came = asyncio.Event()
+    on_loop(talk(answering(answer(body, 'ETag: "x"'), pieces=1, came=came), wire, then, came))
 
 
 def test_memory_may_come_later(on_loop: OnLoop, wire: Wire) -> None:
@@ -210,7 +226,8 @@ def test_a_chunked_body_is_collected(on_loop: OnLoop, wire: Wire, pieces: int) -
             assert (got.head.status, got.body) == (403, b"hello, world")
             assert connection.is_fit
 
-    on_loop(talk(answering(whole, whole, pieces=pieces), wire, then))
+    came = asyncio.Event()
+    on_loop(talk(answering(whole, whole, pieces=pieces, came=came), wire, then, came))
 
 
 def test_a_body_that_ends_with_the_connection(on_loop: OnLoop, wire: Wire) -> None:
@@ -396,7 +413,8 @@ def slowly(raw: bytes, every_s: float) -> Script:
         for at in range(len(raw)):
             writer.write(raw[at : at + 1])
             await writer.drain()
-            await asyncio.sleep(every_s)
+            if await goes_within(reader, every_s):
+                return
         await reader.read()
 
     return script
@@ -421,10 +439,9 @@ def test_an_exchange_has_an_end(on_loop: OnLoop, wire: Wire) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
-        while True:
+        while not await goes_within(reader, 0.02):
             writer.write(b"x" * 10_000)
             await writer.drain()
-            await asyncio.sleep(0.02)
 
     async def then(connection: Connection) -> None:
         with pytest.raises(TimedOutError, match=r"not done after 0.5 s"):
@@ -441,6 +458,17 @@ def writing(view: memoryview) -> Callable[[Connection], Awaitable[None]]:
         for at in range(0, len(view), connection.piece_bytes):
             if not await connection.write(view[at : at + connection.piece_bytes]):
                 return
+
+    return write
+
+
+def at_once(memory: bytes | bytearray) -> Callable[[Connection], Awaitable[None]]:
+    """All of it is the transport's before anything is answered, however little the socket takes."""
+
+    async def write(connection: Connection) -> None:
+        assert connection._transport is not None
+        connection._transport.set_write_buffer_limits(len(memory))
+        await connection.write(memoryview(memory))
 
     return write
 
@@ -474,44 +502,31 @@ def test_an_extent_is_free_only_when_nothing_refers_to_it(on_loop: OnLoop) -> No
     body = os.urandom(12_000_000)
     memory = bytearray(body)
     heard = hashlib.sha256()
-    done = asyncio.Event
+    came, finished = asyncio.Event(), asyncio.Event()
 
-    async def run() -> None:
-        finished = done()
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(answer(b"ok"))
+        await came.wait()
+        left = len(body)
+        while left and (piece := await reader.read(min(left, 100_000))):
+            heard.update(piece)
+            left -= len(piece)
+        finished.set()
 
-        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await request_of(reader)
-            writer.write(answer(b"ok"))
-            await writer.drain()
-            left = len(body)
-            while left:
-                piece = await reader.read(min(left, 100_000))
-                if not piece:
-                    break
-                heard.update(piece)
-                left -= len(piece)
-                await asyncio.sleep(0)
-            finished.set()
+    async def then(connection: Connection) -> None:
+        await connection.exchange(POST % len(body), Small(), Patience(), at_once(memory))
+        memory[:] = bytes(len(memory))
+        assert connection.is_fit
+        await finished.wait()
+        assert heard.digest() == hashlib.sha256(body).digest()
 
-        async with asyncio.timeout(20), serving(script) as server:
-            connection = await dialled(server.url, Wire())
-            connection.piece_bytes = len(body)  # all of it in one piece, so all is written at once
-            await connection.exchange(
-                POST % len(body), Small(), Patience(), writing(memoryview(memory))
-            )
-            memory[:] = bytes(len(memory))
-            if connection.is_fit:
-                await finished.wait()
-                assert heard.digest() == hashlib.sha256(body).digest()
-            connection.abort()
-            await connection.gone()
-
-    on_loop(run())
+    on_loop(talk(script, Wire(), then, came))
 
 
 def test_a_server_that_answers_and_reads_no_more(on_loop: OnLoop) -> None:
     """The extent would be waited for until the daemon ends."""
-    body = memoryview(bytes(30_000_000))
+    body = bytes(30_000_000)
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
@@ -519,13 +534,8 @@ def test_a_server_that_answers_and_reads_no_more(on_loop: OnLoop) -> None:
         await writer.drain()
         await silence()
 
-    async def write(connection: Connection) -> None:
-        assert connection._transport is not None
-        connection._transport.set_write_buffer_limits(len(body))
-        await connection.write(body)
-
     async def then(connection: Connection) -> None:
-        got = await connection.exchange(POST % len(body), Small(), QUICK, write)
+        got = await connection.exchange(POST % len(body), Small(), QUICK, at_once(body))
         assert got.body == b"ok"
         assert not connection.is_fit
 
