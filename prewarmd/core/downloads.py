@@ -56,9 +56,7 @@ class Downloads:
         while (head := desk.roster.to_load.peek()) is not None:
             backlog, level = head
             bot = backlog.bot
-            if desk.recalling >= self._recalling_max:
-                return
-            if self._children.pick() is None:
+            if desk.recalling >= self._recalling_max or self._children.pick() is None:
                 return
             due = level >= DUE
             if desk.memory_short or not (due or self._may_fetch_ahead()):
@@ -150,6 +148,8 @@ class Downloads:
         """Find the job's bytes: here, on their way, or by a GET of its own."""
         desk = self._desk
         if job.sha256 is not None and (entry := desk.cache.find(job.sha256)):
+            if desk.memory_short and desk.bots[job.bot].next_lane(now)[1] > now:
+                return False  # it would be the first to give way
             desk.cache.hits += 1
             desk.start(job, Phase.FETCHING)
             desk.learn_size(job, entry.size_bytes)

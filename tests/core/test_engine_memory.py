@@ -326,3 +326,24 @@ def test_a_used_up_upload_budget_keeps_downloads_going() -> None:
     world.run(1.0)
     assert len(world.uploads) == 1
     assert len(world.gets) > 10
+
+
+def test_what_would_be_the_first_to_give_way_is_not_taken_up() -> None:
+    """While somebody who could send waits for memory, bytes that are here would be pinned for a bot
+    that cannot, given up for the other, and pinned again, for ever in one moment."""
+    world = Small(["free", "paused"], paused=["paused"], pause_s=5.0)
+    world.store_object("shared.jpg")
+    ready(world, world.submit("free", "shared.jpg"))
+    desk = world.engine.desk
+
+    def short(_: Small) -> None:
+        desk.memory_short = True
+
+    job = world.submit("paused", "shared.jpg")
+    world._watch = short
+    world.run(1.0)
+    assert desk.jobs[job].phase is Phase.QUEUED
+    assert desk.cache.pinned_bytes == 0
+    world._watch = lambda _: None
+    desk.memory_freed()
+    ready(world, job)
