@@ -82,7 +82,7 @@ class Alternation:
 class ReadyQueue(Generic[T]):
     """Highest level first, then first in, first out; but see `starve_after_s`."""
 
-    __slots__ = ("_alternation", "_rings", "arrivals", "bitmap", "size", "starve_after_s")
+    __slots__ = ("_alternation", "_arrivals", "_bitmap", "_rings", "size", "starve_after_s")
 
     def __init__(
         self, starve_after_s: float = FOREVER, alternation: Alternation | None = None
@@ -91,19 +91,17 @@ class ReadyQueue(Generic[T]):
         self._alternation = alternation or Alternation()
         self.size = 0
         """How many are here."""
-        self.bitmap = 0
-        """Bit L is set when level L holds an item."""
+        self._bitmap = 0
         self._rings: dict[int, Ring] = {}
-        self.arrivals = Item()
-        """Where the list of all items, oldest first, begins and ends."""
-        self.arrivals.older = self.arrivals.newer = self.arrivals
+        self._arrivals = Item()
+        self._arrivals.older = self._arrivals.newer = self._arrivals
 
     def push(self, item: T, level: int, now: float, *, front: bool = False) -> None:
         """Add `item`, which is in no queue, behind (or before) its level's others; it has waited
         since `now`, which does not fall from call to call."""
         assert item.ring is None, f"{item!r} is queued already"
         item.queued_at = now
-        arrivals = self.arrivals
+        arrivals = self._arrivals
         item.older = newest = arrivals.older
         item.newer = arrivals
         newest.newer = arrivals.older = item
@@ -123,14 +121,14 @@ class ReadyQueue(Generic[T]):
             item.after = ring
             before.after = ring.before = item
         if before is ring:
-            self.bitmap |= 1 << level
+            self._bitmap |= 1 << level
 
     def peek(self, now: float) -> T | None:
         """Whose turn it is; None when empty."""
-        oldest: T = self.arrivals.newer
+        oldest: T = self._arrivals.newer
         if oldest.queued_at + self.starve_after_s <= now and not self._alternation.starved_last:
             return oldest
-        bitmap = self.bitmap
+        bitmap = self._bitmap
         if not bitmap:
             return None
         first: T = self._rings[bitmap.bit_length() - 1].after
@@ -157,7 +155,7 @@ class ReadyQueue(Generic[T]):
         older.newer = newer
         newer.older = older
         if before is after:
-            self.bitmap &= ~(1 << ring.level)
+            self._bitmap &= ~(1 << ring.level)
         item.ring = item.before = item.after = item.older = item.newer = None
         self.size -= 1
         return True
@@ -172,7 +170,7 @@ class ReadyQueue(Generic[T]):
         before.after = after
         after.before = before
         if before is after:
-            self.bitmap &= ~(1 << ring.level)
+            self._bitmap &= ~(1 << ring.level)
         try:
             ring = self._rings[level]
         except KeyError:
@@ -182,11 +180,11 @@ class ReadyQueue(Generic[T]):
         item.after = ring
         before.after = ring.before = item
         if before is ring:
-            self.bitmap |= 1 << level
+            self._bitmap |= 1 << level
 
     def last(self) -> T | None:
         """Whose turn it would be last; None when empty."""
-        bitmap = self.bitmap
+        bitmap = self._bitmap
         if not bitmap:
             return None
         item: T = self._rings[(bitmap & -bitmap).bit_length() - 1].before
@@ -195,11 +193,11 @@ class ReadyQueue(Generic[T]):
     @property
     def level(self) -> int:
         """Its highest; -1 when empty."""
-        return self.bitmap.bit_length() - 1
+        return self._bitmap.bit_length() - 1
 
     def starves_at(self) -> float:
         """When its oldest item starves; FOREVER when empty."""
-        oldest: Item = self.arrivals.newer
+        oldest: Item = self._arrivals.newer
         return oldest.queued_at + self.starve_after_s
 
     def __contains__(self, item: T) -> bool:
@@ -228,10 +226,10 @@ class ReadyQueue(Generic[T]):
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         here = list(self)
         assert all(item.queue is self for item in here)
-        assert self.bitmap == sum(1 << level for level in {item.level for item in here})
+        assert self._bitmap == sum(1 << level for level in {item.level for item in here})
         arrivals: list[Item] = []
-        at = self.arrivals.newer
-        while at is not self.arrivals:
+        at = self._arrivals.newer
+        while at is not self._arrivals:
             assert at.newer.older is at
             arrivals.append(at)
             at = at.newer

@@ -22,7 +22,7 @@ from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 
-from prewarmd.core.ready_queue import STARVED, Alternation, Item, ReadyQueue
+from prewarmd.core.ready_queue import STARVED, Alternation, ReadyQueue
 
 Member = TypeVar("Member", bound=Hashable)
 Entry = tuple[float, int, Member, int]
@@ -123,9 +123,8 @@ class Turns(Generic[Member]):
         """Put `member`, last served at turn `served`, where the best item of its `queue` belongs,
         and `more` levels up. When the oldest starves: from then on it stands above all levels as
         well, every other turn."""
-        self._all.place(member, queue.bitmap.bit_length() - 1 + more, served)
-        oldest: Item = queue.arrivals.newer
-        at = oldest.queued_at + queue.starve_after_s
+        self._all.place(member, queue.level + more, served)
+        at = queue.starves_at()
         if at <= now:
             self._starving.place(member, STARVED + more, at)
         elif self._starving.members:
