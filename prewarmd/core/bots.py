@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from prewarmd.core.gate import Gate
-from prewarmd.core.jobs import Job
+from prewarmd.core.jobs import Job, Phase
 from prewarmd.core.lanes import UPLOADS_MAX, Lane
 from prewarmd.core.pace import Pace
 from prewarmd.core.ready_queue import FOREVER, Alternation, ReadyQueue
@@ -31,14 +31,18 @@ CROWDED_S = 60.0
 
 class Backlog(ReadyQueue[Job]):
     """A bot's jobs that wait for bytes out of one bucket: one that refuses us holds back its own
-    jobs alone."""
+    jobs alone. Suspects, which want a child `alone`, have backlogs of their own."""
 
-    __slots__ = ("bot", "bucket")
+    __slots__ = ("alone", "bot", "bucket")
 
-    def __init__(self, bot: "Bot", bucket: str) -> None:
-        super().__init__(bot.starve_after_s, bot.loading)
+    def __init__(self, bot: "Bot", bucket: str, *, alone: bool = False) -> None:
+        if alone:
+            super().__init__()
+        else:
+            super().__init__(bot.starve_after_s, bot.loading)
         self.bot = bot
         self.bucket = bucket
+        self.alone = alone
 
 
 @dataclass(slots=True, eq=False)
@@ -62,11 +66,17 @@ class Bot:
     backlogs: dict[str, Backlog] = field(default_factory=dict)
     loaded: ReadyQueue[Job] = field(init=False)
     """Jobs whose bytes are here. Each waits at most about a horizon behind better ones."""
+    backlogs_alone: dict[str, Backlog] = field(default_factory=dict)
+    """Of its suspects..."""
+    loaded_alone: ReadyQueue[Job] = field(default_factory=ReadyQueue)
+    """...and those of them whose bytes are here."""
     under_way: int = 0
     """Jobs taken from the backlogs and not yet uploading: what fetching ahead is bounded by."""
     load_turn: int = 0
     """When it last had its turn to fetch, as a number that rises with each turn of anybody."""
     send_turn: int = 0
+    alone_turn: int = 0
+    """When a suspect of it last got a child for itself."""
     alarm: float = FOREVER
     """When it will be looked at although nothing happened."""
     _free: deque[Lane] = field(default_factory=deque)
@@ -90,6 +100,21 @@ class Bot:
         if found is None:
             found = self.backlogs[bucket] = Backlog(self, bucket)
         return found
+
+    def pile(self, job: Job) -> ReadyQueue[Job] | None:
+        """Where a job of it lies in the phase that it is in; None where that lies nowhere."""
+        match job.phase:
+            case Phase.QUEUED if not job.suspect:
+                return self.backlog(job.bucket)
+            case Phase.QUEUED:
+                found = self.backlogs_alone.get(job.bucket)
+                if found is None:
+                    found = self.backlogs_alone[job.bucket] = Backlog(self, job.bucket, alone=True)
+                return found
+            case Phase.LOADED:
+                return self.loaded_alone if job.suspect else self.loaded
+            case _:
+                return None
 
     # -- lanes -----------------------------------------------------------------------------------
 
@@ -249,4 +274,7 @@ class Bot:
             assert sum(places) == 1, f"{lane.chat_id} stands in {places}"
         for backlog in self.backlogs.values():
             backlog.check()
+        for backlog in self.backlogs_alone.values():
+            backlog.check()
         self.loaded.check()
+        self.loaded_alone.check()

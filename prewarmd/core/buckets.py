@@ -50,7 +50,7 @@ class Buckets:
     def put_aside(self, backlog: Backlog) -> None:
         """Its bucket's gate is closed: out of the rotation until it may be probed, or opens."""
         gate = self.gate(backlog.bucket)
-        self._roster.to_load.remove(backlog)
+        self._roster.take_out(backlog)
         self._aside.setdefault(backlog.bucket, {})[backlog] = None
         if not gate.probing:
             self._roster.park(backlog.bot, gate.until)

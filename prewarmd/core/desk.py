@@ -6,8 +6,8 @@ phases and writes the record that goes with each move. Whose turn it is, the `ro
 buckets answer, `buckets`; who shares whose outcome, `leaders`.
 
 A job is a suspect once a child died with it in hand, or over the object that it wants (`trials`).
-It then waits on a pile of its own for a child that has nothing else to do: so a poisonous job takes
-nobody with it, and an innocent one is cleared.
+It then waits on another pile of its bot for a child that has nothing else to do: so a poisonous
+job takes nobody with it, and an innocent one is cleared.
 
 Invariants, kept by `check`: a pile holds a job exactly when its phase says so; pins equal users.
 Costs: O(1) a move, O(log n) in the number of sleeping jobs.
@@ -31,7 +31,7 @@ from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
 from prewarmd.core.leaders import Leaders
 from prewarmd.core.meter import Meter
 from prewarmd.core.policy import BotSpec, EnginePolicy
-from prewarmd.core.ready_queue import STARVED, ReadyQueue
+from prewarmd.core.ready_queue import STARVED
 from prewarmd.core.roster import Roster
 
 UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
@@ -61,8 +61,6 @@ class Desk:
         self.recalling = 0
         self.recalled: set[JobId] = set()
         """Leaders of which the catalogue said "not ready"."""
-        self.suspects: ReadyQueue[Job] = ReadyQueue()
-        self.suspects_loaded: ReadyQueue[Job] = ReadyQueue()
         self.sizeless: deque[JobId] = deque()
         """Queued without a size, so perhaps at the wrong level: somebody may ask the store."""
         self.downloading = Meter(policy.download_bytes_per_s)
@@ -87,8 +85,7 @@ class Desk:
     # -- time ------------------------------------------------------------------------------------
 
     def let_time_pass(self, now: float) -> None:
-        """Wake and age what is due."""
-        self._let_age(now)
+        """Wake what is due."""
         while self._sleeping and self._sleeping[0][0] <= now:
             at, job_id = heappop(self._sleeping)
             job = self.jobs.get(job_id)
@@ -98,9 +95,10 @@ class Desk:
         if self.cache.expire(now):
             self.memory_freed()
 
-    def _let_age(self, now: float) -> None:
-        """Jobs whose youth is over go down a few levels. Admissions come in order of creation, so
-        the first of the young is the oldest of them."""
+    def let_age(self, now: float) -> None:
+        """Jobs whose youth is over go down a few levels: before anybody comes in, who would stand
+        before them there. Admissions come in order of creation, so the first of the young is the
+        oldest of them."""
         young_s = self.policy.score.young_s
         while self._young:
             job = self.jobs.get(self._young[0])
@@ -172,7 +170,8 @@ class Desk:
         self.enter(job, Phase.QUEUED)
         job.starved = False
         bot = self.bots[job.bot]
-        pile = self.suspects if job.suspect else bot.backlog(job.bucket)
+        pile = bot.pile(job)
+        assert pile is not None
         pile.push(job, self.policy.score.level(job, now), now, front=front)
         self.roster.touch(bot)
 
@@ -194,7 +193,7 @@ class Desk:
         self.enter(job, Phase.LOADED)
         bot = self.bots[job.bot]
         level = STARVED if job.starved else self.policy.score.level(job, now)
-        pile = self.suspects_loaded if job.suspect else bot.loaded
+        pile = bot.loaded_alone if job.suspect else bot.loaded
         pile.push(job, level, now)
         self.memory_short = False  # there is one more that may have to go
         self.roster.touch(bot)
@@ -368,15 +367,11 @@ class Desk:
         first; whether there were any."""
         while self.roster.ahead:
             bot = next(reversed(self.roster.ahead))
-            worst = bot.loaded.last()
+            worst = bot.loaded.last() or bot.loaded_alone.last()
             if worst is not None:
                 self.release(worst, now)
                 return True
             del self.roster.ahead[bot]
-        for job in self.suspects_loaded:
-            if self.bots[job.bot].next_lane(now)[1] > now:
-                self.release(job, now)
-                return True
         return False
 
     def check(self) -> None:
@@ -398,12 +393,7 @@ class Desk:
     def _check_bot(self, bot: Bot, mine: list[Job]) -> None:
         assert bot.under_way == sum(job.phase in UNDER_WAY for job in mine), bot.slug
         for job in mine:
-            pile = None
-            if job.phase is Phase.QUEUED:
-                pile = self.suspects if job.suspect else bot.backlog(job.bucket)
-            elif job.phase is Phase.LOADED:
-                pile = self.suspects_loaded if job.suspect else bot.loaded
-            assert job.queue is pile, f"{job} lies on {job.queue}"
+            assert job.queue is bot.pile(job), f"{job} lies on {job.queue}"
 
     def _check_pins(self) -> None:
         pins: dict[str, int] = {}

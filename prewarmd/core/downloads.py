@@ -10,26 +10,19 @@ Invariants, kept by `check`: a job waits for a flight exactly when it is fetchin
 flight per key is joined. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
-from itertools import islice
-
 from prewarmd.core import records, verbs
 from prewarmd.core.blame import End
 from prewarmd.core.children import Children
 from prewarmd.core.commands import Recall, Tell
-from prewarmd.core.desk import UNDER_WAY, Desk
+from prewarmd.core.desk import Desk
 from prewarmd.core.extents import Extent
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, JobId, Phase
-from prewarmd.core.roster import DUE
 from prewarmd.core.trials import Trials
 
 _ABOUT_THE_OBJECT = ("NoSuchKey", "Sha256Mismatch", "EmptyObject")
 """Faults that show a bucket which answers."""
-AHEAD_SHARE = 0.5
-"""Of the cache: what may be under way for bots that cannot send at once."""
-SUSPECTS_LOOKED_AT = 16
-"""A turn: the rest waits behind those, whose bots or buckets may be closed."""
 
 
 class Downloads:
@@ -43,72 +36,10 @@ class Downloads:
         self._flights: dict[tuple[str, ...], Flight] = {}
         arena_bytes = desk.cache.extents.size_bytes
         self._size_max = {k: min(most, arena_bytes) for k, most in desk.policy.size_max.items()}
-        self._recalling_max = desk.policy.workers * desk.policy.slots
-        self._ahead_bytes_max = int(desk.cache.extents.size_bytes * AHEAD_SHARE)
-
-    def pump(self, now: float) -> None:
-        """Start whatever may start. While the budget of bytes is in debt nobody's turn comes, also
-        not of those who need none: the best would wait while others pass it."""
-        desk = self._desk
-        if desk.downloading.paid_at > now:
-            return
-        self._pump_suspects(now)
-        while (head := desk.roster.to_load.peek()) is not None:
-            backlog, level = head
-            bot = backlog.bot
-            if desk.recalling >= self._recalling_max or self._children.pick() is None:
-                return
-            due = level >= DUE
-            if desk.memory_short or not (due or self._may_fetch_ahead()):
-                return
-            if not bot.has_room(now):
-                desk.roster.to_load.remove(backlog)
-                if not bot.under_way:  # else what becomes of those will bring it here again
-                    desk.roster.park(bot, bot.fetch_at(now))
-                continue
-            gate = desk.buckets.gate(backlog.bucket)
-            if gate.code and not gate.may_pass(now):
-                desk.buckets.put_aside(backlog)
-                continue
-            job = backlog.peek(now)
-            assert job is not None
-            if not self._begin(job, now):
-                return  # no slot or no memory: an answer will bring us here again
-            if job.suspect:
-                self._pump_suspects(now)  # it was set aside just now
-            job.starved = backlog.serve(job, now)
-            bot.load_turn = desk.roster.next_turn()  # served: behind the others of its level
-            bot.backlogs[backlog.bucket] = bot.backlogs.pop(backlog.bucket)  # and of its bot
-            desk.roster.place(bot, now)
-
-    def _may_fetch_ahead(self) -> bool:
-        desk = self._desk
-        return not desk.ahead_short and desk.bytes_under_way < self._ahead_bytes_max
-
-    def _pump_suspects(self, now: float) -> None:
-        """One of them at a time gets a child for itself."""
-        desk = self._desk
-        for job in list(islice(desk.suspects, SUSPECTS_LOOKED_AT)):
-            if desk.memory_short:
-                return
-            bot, gate = desk.bots[job.bot], desk.buckets.gate(job.bucket)
-            if not bot.has_room(now):
-                if not bot.under_way:
-                    desk.roster.park(bot, bot.fetch_at(now))
-                continue
-            if not gate.may_pass(now):
-                if not gate.probing:
-                    desk.roster.park(bot, gate.until)
-                continue
-            may_join = self.trials.of(job) is not None
-            if not may_join and self._children.pick_alone() is None:
-                return
-            if self._begin(job, now) and job.phase in UNDER_WAY and not may_join:
-                return
 
     # -- from the queue to bytes -----------------------------------------------------------------
 
-    def _begin(self, job: Job, now: float) -> bool:
+    def begin(self, job: Job, now: float) -> bool:
         """Take a job on; False when it must stay where it is (no slot, no memory)."""
         desk = self._desk
         if job.sha256 is None:

@@ -6,8 +6,8 @@ bot's lane -> uploaded -> ready. Whoever finds that another job is ahead with th
 the same bot joins it and shares the outcome, so nothing is downloaded or uploaded twice.
 
 The engine itself only says who hears of an event and in which order things may start; what it
-decides with: `desk` (jobs, their phases, whose turn it is), `downloads`, `uploads`, `sizes`,
-`listings`, `chats`, `children`.
+decides with: `desk` (jobs, their phases), `intake` (whose turn it is to be fetched), `downloads`,
+`uploads`, `sizes`, `listings`, `chats`, `children`.
 
 `turn` takes all events of one turn, then decides once what may start (`_pump`): gathering first is
 what makes batches. Costs: every step O(1) per job apart from heaps of sleeping jobs and parked bots
@@ -27,6 +27,7 @@ from prewarmd.core.commands import Command, FailBatch, Finish, Reply, SubmitPage
 from prewarmd.core.desk import Desk
 from prewarmd.core.downloads import Downloads
 from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.intake import Intake
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
 from prewarmd.core.listings import PAGE_KEYS, Listing, Listings
 from prewarmd.core.policy import BotSpec, EnginePolicy
@@ -43,6 +44,7 @@ class Engine:
         self.children = Children(policy.workers, policy.slots, policy.restart)
         self.desk = Desk(policy, bots)
         self.downloads = Downloads(self.desk, self.children)
+        self.intake = Intake(self.desk, self.children, self.downloads)
         self.uploads = Uploads(self.desk, self.children)
         self.sizes = Sizes(self.desk, self.children)
         self.chats = Chats(self.desk, self.children)
@@ -63,6 +65,7 @@ class Engine:
         desk = self.desk
         desk.jitter = jitter
         self._heard_of = desk.last_task
+        desk.let_age(now)
         for event in happened:
             self._handle(event, now)
         self._pump(now)
@@ -249,7 +252,7 @@ class Engine:
             self.uploads.pump(now)
             self.desk.roster.settle(now)
             self.sizes.pump(now)
-            self.downloads.pump(now)
+            self.intake.pump(now)
             self.desk.roster.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
             self._pump_listings(now)

@@ -16,7 +16,7 @@ from prewarmd.core.bots import Backlog, Bot
 from prewarmd.core.lanes import Lane
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.core.ready_queue import FOREVER, STARVED
-from prewarmd.core.rotation import Turns
+from prewarmd.core.rotation import Rotation, Turns
 from prewarmd.core.spread import Spread
 
 DUE = STARVED + 1
@@ -29,6 +29,8 @@ class Roster:
     def __init__(self, policy: EnginePolicy, bots: Iterable[BotSpec]) -> None:
         self.to_load: Turns[Backlog] = Turns()
         self.to_send: Turns[Bot] = Turns()
+        self.to_load_alone: Rotation[Backlog] = Rotation()
+        self.to_send_alone: Rotation[Bot] = Rotation()
         self.bots = {spec.slug: self._bot(spec, policy) for spec in bots}
         self.ahead: dict[Bot, None] = {}
         """Bots with bytes here that cannot send yet."""
@@ -84,8 +86,29 @@ class Roster:
                 soonest = at
         elif bot in self.to_send.members:
             self.to_send.remove(bot)
+        if bot.backlogs_alone:
+            self._place_alone(bot)
         if soonest < bot.alarm:
             self.park(bot, soonest)
+
+    def _place_alone(self, bot: Bot) -> None:
+        """The same for its suspects."""
+        for backlog in bot.backlogs_alone.values():
+            if backlog.size:
+                self.to_load_alone.place(backlog, backlog.level, bot.alone_turn)
+            else:
+                self.to_load_alone.remove(backlog)
+        if bot.loaded_alone.size:
+            self.to_send_alone.place(bot, bot.loaded_alone.level, bot.alone_turn)
+        else:
+            self.to_send_alone.remove(bot)
+
+    def take_out(self, backlog: Backlog) -> None:
+        """It has no turn before its bot is placed again."""
+        if backlog.alone:
+            self.to_load_alone.remove(backlog)
+        else:
+            self.to_load.remove(backlog)
 
     def park(self, bot: Bot, until: float) -> None:
         """Look at `bot` again at `until`; with FOREVER an event will place it."""
@@ -110,5 +133,7 @@ class Roster:
         """Raise AssertionError when rotations or bots do not add up."""
         self.to_load.check()
         self.to_send.check()
+        self.to_load_alone.check()
+        self.to_send_alone.check()
         for bot in self.bots.values():
             bot.check()

@@ -17,11 +17,11 @@ from prewarmd.core.bots import Bot
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
-from prewarmd.core.downloads import SUSPECTS_LOOKED_AT
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Job, JobEvent, Phase
 from prewarmd.core.lanes import Lane
-from prewarmd.core.ready_queue import FOREVER
+from prewarmd.core.ready_queue import FOREVER, ReadyQueue
+from prewarmd.core.rotation import Rotation, Turns
 
 
 @dataclass(slots=True, eq=False)
@@ -56,23 +56,19 @@ class Uploads:
     def pump(self, now: float) -> None:
         """Start whatever may start."""
         desk = self._desk
-        self._pump_suspects(now)
+        self._pump_alone(now)
         while (head := desk.roster.to_send.peek()) is not None:
             bot = head[0]
             lane, at = bot.next_lane(now)
             if lane is None or at > now:
-                desk.roster.to_send.remove(bot)
-                desk.roster.park(bot, at)
-                desk.roster.ahead[bot] = None
-                if bot.is_far(now):
-                    self._unload(bot, now)
+                self._may_not(desk.roster.to_send, bot, at, now)
                 continue
             if desk.uploading.paid_at > now:
                 return
             child = self._children.pick()
             if child is None:
                 return
-            job = self._choose(bot, now)
+            job = self._choose(desk.roster.to_send, bot, bot.loaded, now)
             if job is None:
                 continue
             bot.loaded.serve(job, now)
@@ -80,48 +76,59 @@ class Uploads:
             self._send(bot, job, lane, child, now)
             desk.roster.place(bot, now)
 
-    def _choose(self, bot: Bot, now: float) -> Job | None:
+    def _may_not(self, turns: Turns[Bot] | Rotation[Bot], bot: Bot, at: float, now: float) -> None:
+        """It has no turn before `at`: its bytes are ahead of their time."""
+        roster = self._desk.roster
+        turns.remove(bot)
+        roster.park(bot, at)
+        roster.ahead[bot] = None
+        if bot.is_far(now):
+            self._unload(bot, now)
+
+    def _choose(
+        self, turns: Turns[Bot] | Rotation[Bot], bot: Bot, pile: ReadyQueue[Job], now: float
+    ) -> Job | None:
         """The bot's best job whose size was not sent just now; None, and the bot is parked, when
         all that are worth looking at were."""
-        job = bot.loaded.peek(now)
+        job = pile.peek(now)
         assert job is not None
         if not bot.spread or bot.spread.free_at(job.size_bytes or 0) <= now:
             return job
         soonest = FOREVER
-        for each in islice(bot.loaded, SPREAD_LOOK):
+        for each in islice(pile, SPREAD_LOOK):
             at = bot.spread.free_at(each.size_bytes or 0)
             if at <= now:
                 return each
             soonest = min(soonest, at)
-        self._desk.roster.to_send.remove(bot)
+        turns.remove(bot)
         self._desk.roster.park(bot, soonest)
         return None
 
-    def _pump_suspects(self, now: float) -> None:
-        """One of them at a time gets a child for itself."""
-        desk = self._desk
-        for job in list(islice(desk.suspects_loaded, SUSPECTS_LOOKED_AT)):
-            bot = desk.bots[job.bot]
+    def _pump_alone(self, now: float) -> None:
+        """One of the suspects at a time gets a child for itself."""
+        desk, turns = self._desk, self._desk.roster.to_send_alone
+        while (head := turns.peek()) is not None:
+            bot = head[0]
             lane, at = bot.next_lane(now)
             if lane is None or at > now:
-                desk.roster.park(bot, at)
-                if bot.is_far(now):
-                    desk.release(job, now)
+                self._may_not(turns, bot, at, now)
                 continue
-            if bot.spread and (free_at := bot.spread.free_at(job.size_bytes or 0)) > now:
-                desk.roster.park(bot, free_at)
+            if desk.uploading.paid_at > now:
+                return
+            job = self._choose(turns, bot, bot.loaded_alone, now)
+            if job is None:
                 continue
             child = self._children.pick_alone()
-            if child is None or not desk.uploading.may_pass(now):
-                return
-            desk.unpile(job)
-            self._send(bot, job, lane, child, now)
-            desk.roster.place(bot, now)
+            if child is not None:
+                desk.unpile(job)
+                bot.alone_turn = desk.roster.next_turn()
+                self._send(bot, job, lane, child, now)
+                desk.roster.place(bot, now)
             return
 
     def _unload(self, bot: Bot, now: float) -> None:
         """Its lanes are paused for long: its bytes become ordinary, evictable cache entries."""
-        for job in reversed(list(bot.loaded)):
+        for job in (*reversed(list(bot.loaded_alone)), *reversed(list(bot.loaded))):
             self._desk.release(job, now)
 
     def _send(self, bot: Bot, job: Job, lane: Lane, child: Child, now: float) -> None:

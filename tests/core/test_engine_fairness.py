@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from prewarmd.core import events, records, verbs
-from prewarmd.core.jobs import JobId, JobState, Kind
+from prewarmd.core.engine import Engine
+from prewarmd.core.jobs import Job, JobId, JobState, Kind
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.world import World
@@ -236,6 +237,18 @@ def test_youth_ends_exactly_when_its_minute_does(early_s: float, first: str) -> 
     ready(world, young, busy, other)
     told = [(at, v.key) for at, v in world.told if isinstance(v, verbs.Fetch)]
     assert told[:2] == [(1024.0, "occupies"), (1084.0 - early_s, first)]
+
+
+def test_who_comes_in_as_his_youth_ends_stands_behind_who_came_before_him() -> None:
+    """After a restart jobs come back page by page: the first of a page would pass the last of the
+    page before, whose youth ended in the same moment."""
+    engine = Engine(ONE_AT_A_TIME, [BotSpec("alpha", ((100, "private"),))])
+    one, other = (
+        Job(JobId(number), "alpha", "m", f"{number}.jpg", Kind.PHOTO, 1024.0) for number in (1, 2)
+    )
+    engine.turn([events.Admitted([one])], 1083.5, 0.0)
+    engine.turn([events.Admitted([other])], 1084.0, 0.0)
+    assert list(engine.desk.bots["alpha"].backlog("m")) == [one, other]
 
 
 def test_who_grows_older_waits_behind_those_who_were_older_before() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prewarmd.core import events, records, verbs
-from prewarmd.core.downloads import AHEAD_SHARE
+from prewarmd.core.intake import AHEAD_SHARE
 from prewarmd.core.jobs import JobId, JobState, Kind, Phase
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.policy import BotSpec, EnginePolicy

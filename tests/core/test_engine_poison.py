@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from prewarmd.core import commands, events, verbs
+from prewarmd.core import commands, events, records, verbs
 from prewarmd.core.jobs import JobState, Phase
 from tests.core.outside import Dies, fates_of
 from tests.core.ward import POLICY, WAYS, Ward, failed, fetching
@@ -192,3 +192,29 @@ def test_what_a_child_is_told_when_its_exit_is_known_is_not_to_blame(company: bo
     world.get_s = 0.02
     world.finish()
     assert failed(world) == {}
+
+
+@pytest.mark.parametrize("free", range(0, 21, 5))
+def test_suspects_that_cannot_go_hide_nobody_behind_them(free: int) -> None:
+    """One chat's long pause would keep every suspect of every bot waiting as long."""
+    bots = [f"bot{number}" for number in range(21)]
+    world = Ward(policy=replace(POLICY, workers=3), bots=bots)
+    world.get_s = 100.0
+    jobs = world.innocents(21)
+    world.run(0.5)
+    holds = [records.Hold(bot, 100 + number, 5000.0, 1.0) for number, bot in enumerate(bots)]
+    world.put(events.HoldsRemembered(holds[:free] + holds[free + 1 :]))
+    paused = jobs[:free] + jobs[free + 1 :]
+    for child in range(3):
+        world.kill(child)
+    world.get_s = 0.02
+    world.run(2.0)
+    assert all(world.engine.desk.jobs[job].suspect for job in paused)
+    assert {world.state(job) for job in paused} == {JobState.QUEUED}
+    assert world.state(jobs[free]) is JobState.READY
+    turns = world.turns
+    world.run(600.0)
+    assert world.turns - turns < 600.0 * 5, "those that wait would be looked at all the time"
+    world.finish(limit_s=5000.0)
+    assert {world.state(job) for job in jobs} == {JobState.READY}
+    world.check_quiet()

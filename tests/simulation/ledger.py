@@ -132,7 +132,8 @@ class Ledger:
         chat = (record.bot, record.chat_id)
         invariants.pace_is_sane(record)
         before = self.holds.get(chat)
-        if record.chat_id and record.factor < (before.factor if before else 1.0):
+        is_slower = record.chat_id and record.factor < (before.factor if before else 1.0)
+        if is_slower and record.until > self._timeline.now:  # else it is for answers that were late
             invariants.flood_counts_once(record, self._slowed.get(chat, 0.0))
             self._slowed[chat] = record.until
         if before is not None:

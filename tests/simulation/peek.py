@@ -69,7 +69,7 @@ def nothing_is_left(engine: Engine) -> None:
         "in flight": sum(lane.in_flight for lane in lanes),
         "under way": sum(bot.under_way for bot in desk.bots.values()),
         "bytes under way": desk.bytes_under_way,
-        "suspects": len(desk.suspects) + len(desk.suspects_loaded),
+        "suspects": sum(job.suspect for job in desk.jobs.values()),
         "listings": len(engine.listings),
         "probing": sum(lane.gate.probing for lane in lanes)
         + sum(bot.gate.probing for bot in desk.bots.values())

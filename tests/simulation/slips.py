@@ -254,7 +254,7 @@ SLIPS: tuple[Slip, ...] = (
     Slip(
         "lets nobody fetch when one that fetches ahead found no memory",
         "a bot in an hour's pause holds the memory that all others wait for",
-        "downloads.py",
+        "intake.py",
         "            if desk.memory_short or not (due or self._may_fetch_ahead()):\n",
         "            if desk.memory_short or not self._may_fetch_ahead():\n",
     ),
