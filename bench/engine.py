@@ -34,8 +34,8 @@ def _answer(command: object, generations: dict[int, int]) -> events.Event | None
         case Tell(index, verbs.Upload(task=task)):
             uploaded = reports.Uploaded(task, "file_id", "unique", "photo", 1, 0.1)
             return events.ChildReported(index, generations[index], uploaded)
-        case Recall(job):
-            return events.Recalled(job, ready=False)
+        case Recall(job, _, sha256):
+            return events.Recalled(job, sha256, ready=False)
         case Spawn(index, generation):
             generations[index] = generation
             return events.ChildGreeted(index, generation, 1000 + index)

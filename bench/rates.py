@@ -100,8 +100,8 @@ class Scene:
                 self._generations[index] = generation
                 self._inbox.append(events.ChildGreeted(index, generation, 1))
                 self._beat(index, generation)
-            case Recall(job):
-                self._inbox.append(events.Recalled(job, ready=False))
+            case Recall(job, _, sha256):
+                self._inbox.append(events.Recalled(job, sha256, ready=False))
             case Tell(index, verbs.Fetch(task=task, size_bytes=size_bytes, job=job)):
                 fetched = reports.Fetched(task, size_bytes, f"{job:064x}", "e")
                 self.later(0.05, lambda: self._say(index, fetched))

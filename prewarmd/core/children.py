@@ -124,6 +124,11 @@ class Children:
             self._next = (self._next + 1) % len(children)
         return None
 
+    def may_take(self, child: Child) -> bool:
+        """Whether `child` may begin one more task beside what it has."""
+        is_free = child.rows and child.state is ChildState.READY and not child.alone
+        return bool(is_free) and child is not self.ward
+
     def pick_alone(self) -> Child | None:
         """A ready child with nothing in hand, for a suspect; as long as there is none, the one
         with least in hand takes nothing new, until the turn ends. O(children)."""

@@ -1,9 +1,9 @@
 """The desk: every unfinished job, and which pile it lies on.
 
 A job is in one phase at a time: queued (in its bot's backlog for its bucket), sleeping until its
-time, or under way (fetching, recalling, joined, loaded, uploading). The desk moves it between
-phases and writes the record that goes with each move. Whose turn it is, the `roster` says; which
-buckets answer, `buckets`; who shares whose outcome, `leaders`.
+time, or under way (fetching, recalling, joined, loaded, trailing, uploading). The desk moves it
+between phases and writes the record that goes with each move. Whose turn it is, the `roster` says;
+which buckets answer, `buckets`; who shares whose outcome, `leaders`; what faults mean, `remedies`.
 
 A job is a suspect once a child died with it in hand, or over the object that it wants (`trials`).
 It then waits on another pile of its bot for a child that has nothing else to do: so a poisonous
@@ -19,14 +19,11 @@ from heapq import heappop, heappush
 
 from prewarmd.core import records
 from prewarmd.core.backoff import Rate
-from prewarmd.core.blame import End, is_charged, is_convicted
 from prewarmd.core.bots import Bot
 from prewarmd.core.buckets import Buckets
 from prewarmd.core.cache import CacheIndex
 from prewarmd.core.commands import Command
 from prewarmd.core.extents import PAGE, Extent
-from prewarmd.core.faults import FAULTS, Remedy
-from prewarmd.core.gate import Gate
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
 from prewarmd.core.leaders import Leaders
 from prewarmd.core.meter import Meter
@@ -154,7 +151,8 @@ class Desk:
         more = (phase in UNDER_WAY) - (was in UNDER_WAY)
         if more:
             self.bots[job.bot].under_way += more
-            self.bytes_under_way += more * (job.size_bytes or 0)
+            if not job.relay:
+                self.bytes_under_way += more * (job.size_bytes or 0)
         if phase is Phase.RECALLING:
             self.recalling += 1
         elif was is Phase.RECALLING:
@@ -162,9 +160,15 @@ class Desk:
 
     def learn_size(self, job: Job, size_bytes: int) -> None:
         """The only place that changes a size once a job is in."""
-        if job.phase in UNDER_WAY:
+        if job.phase in UNDER_WAY and not job.relay:
             self.bytes_under_way += size_bytes - (job.size_bytes or 0)
         job.size_bytes = size_bytes
+
+    def relay(self, job: Job, *, is_relay: bool) -> None:
+        """Whether its bytes pass through a child, and take no memory here."""
+        if job.phase in UNDER_WAY and is_relay != job.relay:
+            self.bytes_under_way += (job.size_bytes or 0) * (1 if job.relay else -1)
+        job.relay = is_relay
 
     def _enqueue(self, job: Job, now: float, *, front: bool = False) -> None:
         self.enter(job, Phase.QUEUED)
@@ -189,13 +193,15 @@ class Desk:
             self.out.append(records.Start(job.id, job.attempt + 1))
 
     def load(self, job: Job, now: float) -> None:
-        """Its bytes are pinned and its content is new to its bot: it waits for a lane."""
+        """It waits for a lane: its bytes are pinned and its content is new to its bot, or it is to
+        be relayed."""
         self.enter(job, Phase.LOADED)
         bot = self.bots[job.bot]
         level = STARVED if job.starved else self.policy.score.level(job, now)
         pile = bot.loaded_alone if job.suspect else bot.loaded
         pile.push(job, level, now)
-        self.memory_short = False  # there is one more that may have to go
+        if not job.relay:
+            self.memory_short = False  # there is one more that may have to go
         self.roster.touch(bot)
 
     def unpile(self, job: Job) -> None:
@@ -271,56 +277,6 @@ class Desk:
         del self.jobs[job.id]
         self.roster.touch(self.bots[job.bot])
 
-    # -- when something goes wrong ---------------------------------------------------------------
-
-    def remedy(self, job: Job, code: str, detail: str, now: float, upstream: Gate) -> None:
-        """What a fault means for the job itself; `upstream` is whose answer it was."""
-        fault = FAULTS[code]
-        match fault.remedy:
-            case Remedy.GIVE_UP:
-                self.fail(job, code, detail, now)
-            case Remedy.RETRY:
-                self._retry(job, code, detail, now, charged=is_charged(job, fault, upstream))
-            case Remedy.RETRY_LATE:
-                job.maybe_sent = True
-                charged = is_charged(job, fault, upstream)
-                self._retry(job, code, detail, now, charged=charged, late=True)
-            case (
-                Remedy.RELEASE
-                | Remedy.PAUSE_CHAT
-                | Remedy.CLOSE_CHAT
-                | Remedy.CLOSE_BOT
-                | Remedy.CLOSE_BUCKET
-            ):
-                self.release(job, now, code, detail)
-
-    def _retry(
-        self, job: Job, code: str, detail: str, now: float, *, charged: bool, late: bool = False
-    ) -> None:
-        """Try again later, or give up."""
-        job.failures += 1
-        job.attempt += charged
-        if charged and job.attempt >= self.policy.retry.attempts:
-            self.fail(job, code, detail, now)
-            return
-        retry, jitter = self.policy.retry, self.next_jitter()
-        delay = retry.late_delay_s if late else retry.delay_s
-        self.snooze(job, delay(job.failures, jitter), code, detail, now)
-
-    def orphaned(self, job: Job, reason: str, now: float, end: End) -> None:
-        """Its child died."""
-        job.maybe_sent |= end.sent
-        if is_convicted(job, end):
-            self.fail(job, "Poison", reason, now)
-        elif end.sent:
-            delay_s = self.policy.retry.late_delay_s(1, self.next_jitter())
-            self.snooze(job, delay_s, "MaybeSent", reason, now)
-        elif job.kills > 1:
-            delay_s = self.policy.retry.delay_s(job.kills, self.next_jitter())
-            self.snooze(job, delay_s, "ChildDied", reason, now)
-        else:
-            self.release(job, now, "ChildDied", reason)
-
     # -- leading and following -------------------------------------------------------------------
 
     def follow(self, job: Job) -> bool:
@@ -338,6 +294,13 @@ class Desk:
         self.recalled.discard(job.id)
         for follower in reversed(self.leaders.leave(job)):
             self.put_back(follower, now)
+
+    def know(self, job: Job, sha256: str, now: float) -> None:
+        """Its content, whatever it was believed to be."""
+        if job.sha256 != sha256:
+            if job.sha256 is not None:
+                self.set_down(job, now)
+            job.sha256 = sha256
 
     # -- what jobs share: memory -----------------------------------------------------------------
 
@@ -385,7 +348,9 @@ class Desk:
         for bot in self.bots.values():
             self._check_bot(bot, mine[bot.slug])
         assert self.bytes_under_way == sum(
-            job.size_bytes or 0 for job in self.jobs.values() if job.phase in UNDER_WAY
+            job.size_bytes or 0
+            for job in self.jobs.values()
+            if job.phase in UNDER_WAY and not job.relay
         )
         self.leaders.check(self.jobs)
         assert self.recalled <= self.jobs.keys()
@@ -399,7 +364,9 @@ class Desk:
         pins: dict[str, int] = {}
         for job_id, sha256 in self.pinned.items():
             pins[sha256] = pins.get(sha256, 0) + 1
-            assert self.jobs[job_id].phase in (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
+            assert self.jobs[job_id].phase in (
+                Phase.LOADED, Phase.TRAILING, Phase.UPLOADING, Phase.RECALLING,
+            )  # fmt: skip
         for sha256, users in pins.items():
             entry = self.cache.find(sha256)
             assert entry is not None

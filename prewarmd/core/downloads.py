@@ -10,19 +10,17 @@ Invariants, kept by `check`: a job waits for a flight exactly when it is fetchin
 flight per key is joined. Costs: O(1) a step, and O(free extents) a reservation.
 """
 
-from prewarmd.core import records, verbs
+from prewarmd.core import verbs
 from prewarmd.core.blame import End
 from prewarmd.core.children import Children
 from prewarmd.core.commands import Recall, Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.extents import Extent
-from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.flight import Flight
-from prewarmd.core.jobs import Job, JobId, Phase
+from prewarmd.core.jobs import Job, Phase
+from prewarmd.core.objects import Objects
+from prewarmd.core.remedies import Remedies
 from prewarmd.core.trials import Trials
-
-_ABOUT_THE_OBJECT = ("NoSuchKey", "Sha256Mismatch", "EmptyObject")
-"""Faults that show a bucket which answers."""
 
 
 class Downloads:
@@ -34,8 +32,9 @@ class Downloads:
         self._children = children
         self.trials = Trials(desk)
         self._flights: dict[tuple[str, ...], Flight] = {}
-        arena_bytes = desk.cache.extents.size_bytes
-        self._size_max = {k: min(most, arena_bytes) for k, most in desk.policy.size_max.items()}
+        self._objects = Objects(desk)
+        self._remedies = Remedies(desk)
+        self._relay_above_bytes = int(desk.cache.extents.size_bytes * desk.policy.relay_share)
 
     # -- from the queue to bytes -----------------------------------------------------------------
 
@@ -57,12 +56,9 @@ class Downloads:
         self._desk.start(job, Phase.RECALLING)
         self._desk.out.append(Recall(job.id, job.bot, job.sha256, job.kind))
 
-    def recalled(self, job_id: JobId, now: float, *, ready: bool, may_start: bool) -> None:
+    def recalled(self, job: Job, now: float, *, ready: bool, may_start: bool) -> None:
         """The catalogue's answer; without `may_start` no GET begins."""
         desk = self._desk
-        job = desk.jobs.get(job_id)
-        if job is None or job.phase is not Phase.RECALLING:
-            return
         if ready:
             assert job.sha256 is not None
             size_bytes = job.size_bytes or 0
@@ -78,6 +74,7 @@ class Downloads:
     def _acquire(self, job: Job, now: float) -> bool:
         """Find the job's bytes: here, on their way, or by a GET of its own."""
         desk = self._desk
+        desk.relay(job, is_relay=False)
         if job.sha256 is not None and (entry := desk.cache.find(job.sha256)):
             if desk.memory_short and desk.bots[job.bot].next_lane(now)[1] > now:
                 return False  # it would be the first to give way
@@ -114,8 +111,12 @@ class Downloads:
             return False
         if job.size_bytes is not None and self._too_large(job, job.size_bytes, now):
             return True
-        extent = None
-        if job.size_bytes:
+        extent, is_large = None, (job.size_bytes or 0) > self._relay_above_bytes
+        if is_large and not job.etag:
+            desk.start(job, Phase.FETCHING)
+            self._load_relay(job, now)
+            return True
+        if job.size_bytes and not is_large:
             extent = self._reserve([job], job.size_bytes, now)
             if extent is None:
                 return False
@@ -161,7 +162,7 @@ class Downloads:
         """Drop the GETs whose jobs could not be sent yet. O(GETs), when memory is short."""
         desk = self._desk
         for flight in self.fetching.values():
-            waiters = flight.waiters
+            waiters = () if flight.trailing else flight.waiters
             if waiters and all(desk.bots[job.bot].next_lane(now)[1] > now for job in waiters):
                 self._drop(flight, now)
 
@@ -178,9 +179,15 @@ class Downloads:
         self._desk.out.append(Tell(flight.child.index, verbs.Drop(flight.task)))
         self._close(flight)
 
+    def _load_relay(self, job: Job, now: float) -> None:
+        """Its object has no place here: once its lane permits it passes through a child."""
+        job.etag = None  # it is new, as far as anyone can tell without a byte
+        self._desk.relay(job, is_relay=True)
+        self._desk.load(job, now)
+
     def _too_large(self, job: Job, size_bytes: int, now: float) -> bool:
         desk = self._desk
-        most = self._size_max[job.kind]
+        most = desk.policy.size_max[job.kind]
         if size_bytes <= most:
             return False
         desk.fail(job, "TooLarge", f"{size_bytes} bytes; a {job.kind} may have {most}", now)
@@ -214,7 +221,10 @@ class Downloads:
                 desk.learn_size(job, size_bytes)
                 if self._too_large(job, size_bytes, now):
                     flight.waiters.remove(job)
-            elif size_bytes > self._size_max[job.kind]:
+                elif size_bytes > self._relay_above_bytes:
+                    flight.waiters.remove(job)
+                    self._load_relay(job, now)
+            elif size_bytes > min(desk.policy.size_max[job.kind], self._relay_above_bytes):
                 flight.waiters.remove(job)
                 desk.release(job, now)  # what was promised may be smaller under its own key
         if flight.extent is not None:
@@ -228,22 +238,27 @@ class Downloads:
             into = verbs.Into(task, flight.extent.offset, size_bytes)
             desk.out.append(Tell(flight.child.index, into))
 
-    def fetched(self, task: int, size_bytes: int, sha256: str, etag: str, now: float) -> None:
-        """The bytes are in the arena, hashed."""
+    def fetched(self, task: int, size_bytes: int, sha256: str, etag: str, now: float) -> Flight:
+        """The bytes are in the arena, hashed; the flight, whose jobs `hand_out` tells."""
         desk, flight = self._desk, self.fetching[task]
         extent, flight.extent = flight.extent, None
         assert extent is not None
         self._land(task)
-        self._saw(flight, etag, sha256, size_bytes)
+        self._objects.saw(flight.owner, etag, sha256, size_bytes, flight.began)
         self.trials.landed(flight)
         desk.cache.admit(sha256, extent, size_bytes, now)
         desk.memory_freed()
-        waiters = [job for job in flight.waiters if not self._too_large(job, size_bytes, now)]
-        for job in waiters:
+        flight.waiters = [j for j in flight.waiters if not self._too_large(j, size_bytes, now)]
+        for job in (*flight.waiters, *(sending.job for sending in flight.trailing)):
             desk.pin(job, sha256)  # all first: one that is done with it must not let it go
             desk.learn_size(job, size_bytes)
-        for job in waiters:
-            self._know(job, sha256, now)
+        return flight
+
+    def hand_out(self, flight: Flight, sha256: str, now: float) -> None:
+        """Whoever waited for a GET has its bytes."""
+        desk = self._desk
+        for job in flight.waiters:
+            desk.know(job, sha256, now)
             if desk.follow(job):
                 desk.unpin(job, now)
             elif job.id in desk.recalled:
@@ -253,47 +268,26 @@ class Downloads:
 
     def unchanged(self, task: int, now: float) -> None:
         """The object is what it was when we last saw it: its content is known without a byte."""
-        flight = self._land(task)
+        desk, flight = self._desk, self._land(task)
         owner = flight.owner
         sha256 = owner.etag_sha256
         assert sha256 is not None
-        self._saw(flight, flight.etag, sha256, owner.size_bytes or 0)
+        self._objects.saw(owner, flight.etag, sha256, owner.size_bytes or 0, flight.began)
         for job in flight.waiters:
-            self._know(job, sha256, now)
+            desk.know(job, sha256, now)
             job.etag = None  # should the catalogue not have it, the next GET is a plain one
-            if not self._desk.follow(job):
+            if not desk.follow(job):
                 self._recall(job)
-
-    def _saw(self, flight: Flight, etag: str, sha256: str, size_bytes: int) -> None:
-        """The store told what a key holds; an answer that came too late changes nothing."""
-        desk, owner, asked = self._desk, flight.owner, flight.began
-        desk.buckets.open(owner.bucket)
-        if desk.cache.see(owner.bucket, owner.key, etag, sha256, asked):
-            see = records.See(owner.bucket, owner.key, etag, sha256, size_bytes, asked)
-            desk.out.append(see)
-
-    def _know(self, job: Job, sha256: str, now: float) -> None:
-        """Its content, whatever it was believed to be."""
-        if job.sha256 != sha256:
-            if job.sha256 is not None:
-                self._desk.set_down(job, now)
-            job.sha256 = sha256
 
     def failed(self, task: int, code: str, detail: str, now: float) -> None:
         """The GET came to nothing."""
         desk, flight = self._desk, self._land(task)
-        owner, fault = flight.owner, FAULTS[code]
+        owner = flight.owner
+        self._objects.failed(owner, code, detail, now, flight.began)
         gate = desk.buckets.gate(owner.bucket)
-        if fault.remedy is Remedy.CLOSE_BUCKET or fault.strains:
-            desk.buckets.close(owner.bucket, code, detail, now, flight.began)
-        elif code in _ABOUT_THE_OBJECT:
-            desk.buckets.open(owner.bucket)
-            desk.cache.forget_key(owner.bucket, owner.key)
-        else:
-            desk.buckets.leave(owner.bucket, flight.began)
         for job in reversed(flight.waiters):
             if flight.is_of(job):
-                desk.remedy(job, code, detail, now, gate)
+                self._remedies.apply(job, code, detail, now, gate)
             else:
                 desk.release(job, now)  # the same content under another key may be whole
 
@@ -313,7 +307,7 @@ class Downloads:
             self._children.finish(flight.child, task)
             desk.buckets.leave(flight.owner.bucket, flight.began)
         for job in waiters:
-            desk.remedy(job, "NoMemory", detail, now, desk.buckets.gate(job.bucket))
+            self._remedies.apply(job, "NoMemory", detail, now, desk.buckets.gate(job.bucket))
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died."""
@@ -325,7 +319,7 @@ class Downloads:
             if convicted and flight.is_of(job):
                 desk.fail(job, "Poison", reason, now)
             else:
-                desk.orphaned(job, reason, now, self.trials.said_of(job, flight, end))
+                self._remedies.orphaned(job, reason, now, self.trials.said_of(job, flight, end))
         if convicted:
             for other in [f for f in self.fetching.values() if f.is_of(owner) and not f.dropped]:
                 self._drop(other, now)

@@ -24,6 +24,7 @@ from prewarmd.core.blame import End
 from prewarmd.core.chats import Chats
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Command, FailBatch, Finish, Reply, SubmitPage, Tell
+from prewarmd.core.cut_through import CutThrough
 from prewarmd.core.desk import Desk
 from prewarmd.core.downloads import Downloads
 from prewarmd.core.faults import FAULTS, Remedy
@@ -46,6 +47,7 @@ class Engine:
         self.downloads = Downloads(self.desk, self.children)
         self.intake = Intake(self.desk, self.children, self.downloads)
         self.uploads = Uploads(self.desk, self.children)
+        self.cut_through = CutThrough(self.desk, self.children, self.downloads, self.uploads)
         self.sizes = Sizes(self.desk, self.children)
         self.chats = Chats(self.desk, self.children)
         self.listings = Listings()
@@ -80,9 +82,8 @@ class Engine:
                     self.stale_reports += 1
                 else:
                     self._report(child, report, now)
-            case events.Recalled(job_id, ready):
-                may_start = not (self.draining or self.stalled)
-                self.downloads.recalled(job_id, now, ready=ready, may_start=may_start)
+            case events.Recalled(job_id, sha256, ready):
+                self._recalled(job_id, sha256, now, ready=ready)
             case events.Admitted(jobs):
                 for job in jobs:
                     self.desk.admit(job, now)
@@ -132,6 +133,17 @@ class Engine:
         """Whether the queue may take so many more."""
         return len(self.desk.jobs) + jobs <= self.policy.capacity
 
+    def _recalled(self, job_id: JobId, sha256: str, now: float, *, ready: bool) -> None:
+        """The catalogue's answer; one that comes too late is about another content."""
+        job = self.desk.jobs.get(job_id)
+        if job is None or job.sha256 != sha256:
+            return
+        if job.phase is Phase.TRAILING:
+            self.cut_through.recalled(job, now, ready=ready)
+        elif job.phase is Phase.RECALLING:
+            may_start = not (self.draining or self.stalled)
+            self.downloads.recalled(job, now, ready=ready, may_start=may_start)
+
     # -- what children say -----------------------------------------------------------------------
 
     def _report(self, child: Child, report: reports.Report, now: float) -> None:
@@ -139,14 +151,21 @@ class Engine:
             case reports.Uploaded():
                 self.uploads.uploaded(report, now)
             case reports.Fetched(task, size_bytes, sha256, etag):
-                self.downloads.fetched(task, size_bytes, sha256, etag, now)
-            case reports.Opened(task, size_bytes, _):
-                self.downloads.opened(task, size_bytes, now)
+                flight = self.downloads.fetched(task, size_bytes, sha256, etag, now)
+                self.cut_through.fetched(flight, sha256, now)
+                self.downloads.hand_out(flight, sha256, now)
+            case reports.Opened() | reports.Landing() | reports.Passed():
+                self._hear(report, now)
                 return  # the task goes on
             case reports.Unchanged(task):
                 self.downloads.unchanged(task, now)
+            case reports.FetchFailed(task) if task in self.uploads.sending:
+                self.uploads.relay_failed(report, now)
             case reports.FetchFailed(task, code, detail):
+                self.cut_through.unfollowed(self.downloads.fetching[task])
                 self.downloads.failed(task, code, detail, now)
+            case reports.UploadFailed(task, "Stopped"):
+                self.cut_through.stopped(task, now)
             case reports.UploadFailed():
                 self.uploads.failed(report, now)
             case reports.Listed(task, objects, after):
@@ -164,6 +183,18 @@ class Engine:
             case reports.ChatUnknown(task, code, detail):
                 self.chats.unknown(task, code, detail, now)
         self.children.finish(child, report.task)
+
+    def _hear(self, report: reports.Opened | reports.Landing | reports.Passed, now: float) -> None:
+        """How far a task has come."""
+        match report:
+            case reports.Opened(task, size_bytes) if task in self.uploads.sending:
+                self.uploads.resized(task, size_bytes)
+            case reports.Opened(task, size_bytes):
+                self.downloads.opened(task, size_bytes, now)
+            case reports.Landing(task, size_bytes):
+                self.cut_through.landing(task, size_bytes)
+            case reports.Passed(task, sha256, etag):
+                self.cut_through.passed(task, sha256, etag, now)
 
     def _child_exited(self, child: Child, exited: events.ChildExited, now: float) -> None:
         reason = exited.reason
@@ -217,7 +248,7 @@ class Engine:
     def _withdraw(self, job: Job, now: float) -> None:
         """The store cancelled it. An upload runs its course: a child reads its bytes, and what
         becomes of it is written only where the job's state allows."""
-        if job.phase is Phase.UPLOADING:
+        if job.phase in (Phase.TRAILING, Phase.UPLOADING):
             return
         self.downloads.leave(job)
         self.desk.forget(job, now)
@@ -255,6 +286,7 @@ class Engine:
             self.intake.pump(now)
             self.desk.roster.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
+            self.cut_through.pump(now)
             self._pump_listings(now)
             self.chats.pump()
 
@@ -327,4 +359,5 @@ class Engine:
         self.desk.check()
         self.downloads.check()
         self.uploads.check()
+        self.cut_through.check()
         assert self.children.tasks >= self._under_way

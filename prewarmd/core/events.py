@@ -51,9 +51,10 @@ class Forgotten:
 
 @dataclass(slots=True)
 class Recalled:
-    """The catalogue's answer: whether the job's content is ready for its bot."""
+    """The catalogue's answer: whether a content that the job had is ready for its bot."""
 
     job: JobId
+    sha256: str
     ready: bool
 
 

@@ -6,11 +6,15 @@ is a second GET of the same key, with which later ones begin anew. Content that 
 not age.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prewarmd.core.children import Child
 from prewarmd.core.extents import Extent
 from prewarmd.core.jobs import Job
+
+if TYPE_CHECKING:
+    from prewarmd.core.sending import Sending
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +32,10 @@ class Flight:
     """Of If-None-Match: by the answer the owner may have had another one, and forgotten it."""
     dropped: bool = False
     """Its child was told to give it up, and has not answered yet."""
+    size_bytes: int = 0
+    """Known once its first bytes are here."""
+    trailing: "list[Sending]" = field(default_factory=list)
+    """Uploads that follow it."""
 
     def is_recent(self, job: Job, now: float, ttl_s: float) -> bool:
         """Whether the job may have what it brings: it asked for that content, or came before the

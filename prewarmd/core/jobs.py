@@ -135,6 +135,9 @@ class Phase(Word):
     """Another job of the same (bot, content, kind) is ahead; shares its outcome."""
     LOADED = "loaded"
     """Bytes pinned in the arena; waits for its bot's lane."""
+    TRAILING = "trailing"
+    """On its way to Telegram while its bytes still come; the closing boundary is withheld until its
+    content is known to be whole, and new to its bot."""
     UPLOADING = "uploading"
     """With a child, on its way to Telegram."""
 
@@ -174,12 +177,19 @@ class Job(Item):
     """It had waited so long that it went before all levels."""
     kills: int = 0
     """Of children that had it alone in hand, by SIGKILL."""
+    relay: bool = False
+    """Its object is too large for the cache: it passes through a child."""
     suspect: bool = False
     """A child died with it in hand, or over its object: until it has done well, it has a child for
     itself."""
     not_before: float = 0.0
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
+
+    @property
+    def file_name(self) -> str:
+        """What its media is called."""
+        return self.key.rpartition("/")[2] or self.key
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""

@@ -69,6 +69,8 @@ class Lane:
     """A 429's penalty."""
     in_flight: int = 0
     in_flight_max: int = CHAIN_MAX
+    is_trailing: bool = False
+    """One of its uploads follows a download."""
     parked_at: float = FOREVER
     counted_per_hour: int = 0
     governor: Governor = field(init=False)

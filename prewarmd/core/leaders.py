@@ -26,6 +26,11 @@ class Leaders:
         self._followers.setdefault(leader.id, []).append(job)
         return False
 
+    def leader(self, job: Job) -> Job | None:
+        """Who leads with its content; None when nobody does."""
+        assert job.sha256 is not None
+        return self._leaders.get((job.bot, job.sha256, job.kind))
+
     def take_followers(self, job: Job) -> list[Job]:
         """Who followed it, in the order in which they came; theirs to be decided now."""
         return self._followers.pop(job.id, [])

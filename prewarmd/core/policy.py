@@ -17,6 +17,10 @@ class EnginePolicy:
     cache_bytes: int = 256 << 20
     cache_items: int = 10_000
     ttl_s: float = 300.0
+    relay_share: float = 1.0
+    """Of the cache: a larger object passes through a child instead."""
+    cut_through: bool = True
+    """Let uploads of large objects follow their downloads."""
     capacity: int = 1_000_000
     prefetch_horizon_s: float = 10.0
     """How long before its lane may send an object is fetched, and pinned."""

@@ -23,6 +23,23 @@ class Fetched:
 
 
 @dataclass(slots=True)
+class Landing:
+    """The first bytes of a large object are in its extent: enough to tell what it is."""
+
+    task: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Passed:
+    """All bytes of a relay went through, and length and hash were verified; it waits for `Seal`."""
+
+    task: int
+    sha256: str
+    etag: str
+
+
+@dataclass(slots=True)
 class Unchanged:
     """The store says the object is still the one with the ETag we asked about."""
 
@@ -119,7 +136,9 @@ class ChatUnknown:
 
 Report = (
     Opened
+    | Landing
     | Fetched
+    | Passed
     | Unchanged
     | FetchFailed
     | Uploaded

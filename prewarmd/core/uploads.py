@@ -8,7 +8,6 @@ Invariants, kept by `check`: a lane's `in_flight` equals its uploads; an upload'
 Costs: O(lanes of the bot) an upload, O(log bots) a bot that is parked.
 """
 
-from dataclasses import dataclass
 from itertools import islice
 
 from prewarmd.core import records, reports, verbs
@@ -18,25 +17,14 @@ from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, JobEvent, Phase
 from prewarmd.core.lanes import Lane
+from prewarmd.core.objects import Objects
 from prewarmd.core.ready_queue import FOREVER, ReadyQueue
+from prewarmd.core.remedies import Remedies
 from prewarmd.core.rotation import Rotation, Turns
-
-
-@dataclass(slots=True, eq=False)
-class Sending:
-    """One upload in flight."""
-
-    job: Job
-    lane: Lane
-    chat_id: int
-    """Where it goes: the lane's chat may have moved by the time of the answer."""
-    child: Child
-    began: float
-    is_probe: bool
-    """Its answer tells whether a flood is the chat's or the bot's."""
-
+from prewarmd.core.sending import Sending
 
 BUSY_RETRY_AFTER_S, BUSY_ANSWER_S = 60.0, 3.0
 """A 429 that asks for exactly so much after so long is the Bot API server guarding itself: less at
@@ -52,6 +40,8 @@ class Uploads:
         self.sending: dict[int, Sending] = {}
         self._desk = desk
         self._children = children
+        self._objects = Objects(desk)
+        self._remedies = Remedies(desk)
 
     def pump(self, now: float) -> None:
         """Start whatever may start."""
@@ -69,7 +59,7 @@ class Uploads:
             if child is None:
                 return
             job = self._choose(desk.roster.to_send, bot, bot.loaded, now)
-            if job is None:
+            if job is None or not self._may_send(job, now):
                 continue
             bot.loaded.serve(job, now)
             bot.send_turn = desk.roster.next_turn()  # served: behind the others of its level
@@ -116,7 +106,7 @@ class Uploads:
             if desk.uploading.paid_at > now:
                 return
             job = self._choose(turns, bot, bot.loaded_alone, now)
-            if job is None:
+            if job is None or not self._may_send(job, now):
                 continue
             child = self._children.pick_alone()
             if child is not None:
@@ -126,6 +116,14 @@ class Uploads:
                 desk.roster.place(bot, now)
             return
 
+    def _may_send(self, job: Job, now: float) -> bool:
+        """Whether its bytes can be had; else it waits in its backlog for its bucket."""
+        if not job.relay or self._desk.buckets.gate(job.bucket).may_pass(now):
+            return True
+        self._desk.release(job, now)
+        self._desk.roster.place(self._desk.bots[job.bot], now)
+        return False
+
     def _unload(self, bot: Bot, now: float) -> None:
         """Its lanes are paused for long: its bytes become ordinary, evictable cache entries."""
         for job in (*reversed(list(bot.loaded_alone)), *reversed(list(bot.loaded))):
@@ -133,26 +131,80 @@ class Uploads:
 
     def _send(self, bot: Bot, job: Job, lane: Lane, child: Child, now: float) -> None:
         desk = self._desk
+        if job.relay:
+            self._relay(job, lane, child, now)
+            return
         entry = desk.cache.find(desk.pinned[job.id])
         assert entry is not None
         desk.enter(job, Phase.UPLOADING)
-        is_probe = bot.enter(lane, entry.size_bytes, now)
-        desk.uploading.spend(entry.size_bytes, now)
-        task = desk.next_task()
-        row = self._children.begin(child, task, alone=job.suspect)
-        self.sending[task] = Sending(job, lane, lane.chat_id, child, now, is_probe)
+        sending, row = self._begin(job, lane, child, entry.size_bytes, now)
+        self._tell(sending, row, entry.extent.offset, entry.size_bytes)
+
+    def follow(self, job: Job, lane: Lane, flight: Flight, now: float) -> Sending:
+        """Let its upload follow a GET whose bytes still come."""
+        assert flight.extent is not None
+        self._desk.enter(job, Phase.TRAILING)
+        sending, row = self._begin(job, lane, flight.child, flight.size_bytes, now)
+        sending.flight, sending.is_sealed, lane.is_trailing = flight, False, True
+        self._tell(sending, row, flight.extent.offset, flight.size_bytes, flight.task)
+        return sending
+
+    def _relay(self, job: Job, lane: Lane, child: Child, now: float) -> None:
+        desk, size_bytes = self._desk, job.size_bytes
+        assert size_bytes is not None
+        desk.buckets.gate(job.bucket).enter(now)
+        desk.downloading.spend(size_bytes, now)
+        desk.enter(job, Phase.TRAILING)
+        sending, row = self._begin(job, lane, child, size_bytes, now)
+        sending.is_sealed = False
         desk.out.append(
-            Tell(child.index, verbs.Upload(
-                task, row, job.id, job.attempt + 1, job.bot, lane.chat_id, job.kind,
-                entry.extent.offset, entry.size_bytes, job.key.rpartition("/")[2] or job.key,
+            Tell(child.index, verbs.Relay(
+                sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind,
+                job.bucket, job.key, size_bytes, job.sha256 if job.sha256 and job.claimed else "",
+                job.file_name,
             ))
         )  # fmt: skip
+
+    def _begin(
+        self, job: Job, lane: Lane, child: Child, size_bytes: int, now: float
+    ) -> tuple[Sending, int]:
+        """It takes its lane, its slot and its share of the budget."""
+        desk = self._desk
+        is_probe = desk.bots[job.bot].enter(lane, size_bytes, now)
+        desk.uploading.spend(size_bytes, now)
+        task = desk.next_task()
+        row = self._children.begin(child, task, alone=job.suspect)
+        sending = Sending(task, job, lane, lane.chat_id, child, now, is_probe)
+        self.sending[task] = sending
+        return sending, row
+
+    def _tell(
+        self, sending: Sending, row: int, offset: int, size_bytes: int, behind: int = 0
+    ) -> None:
+        job = sending.job
+        self._desk.out.append(
+            Tell(sending.child.index, verbs.Upload(
+                sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind,
+                offset, size_bytes, job.file_name, behind,
+            ))
+        )  # fmt: skip
+
+    def _end(self, task: int) -> Sending:
+        """It is over."""
+        sending = self.sending.pop(task)
+        if sending.flight and sending in sending.flight.trailing:
+            sending.flight.trailing.remove(sending)
+        if sending.flight and not sending.is_sealed:
+            sending.lane.is_trailing = False
+        if sending.job.relay:
+            self._desk.buckets.leave(sending.job.bucket, sending.began)
+        return sending
 
     # -- what children answer --------------------------------------------------------------------
 
     def uploaded(self, report: reports.Uploaded, now: float) -> None:
         """Telegram gave a file_id: the job is ready, and so is whoever follows it."""
-        desk, sending = self._desk, self.sending.pop(report.task)
+        desk, sending = self._desk, self._end(report.task)
         job, lane = sending.job, sending.lane
         bot = desk.bots[job.bot]
         lane.gate.accept()
@@ -179,7 +231,7 @@ class Uploads:
 
     def failed(self, report: reports.UploadFailed, now: float) -> None:
         """It did not: whose fault that is, the table of faults says."""
-        desk, sending = self._desk, self.sending.pop(report.task)
+        desk, sending = self._desk, self._end(report.task)
         job, lane = sending.job, sending.lane
         bot = desk.bots[job.bot]
         fault = FAULTS[report.code]
@@ -190,7 +242,7 @@ class Uploads:
             bot.scope.answered(is_probe=sending.is_probe, accepted=False)
             self._refused(bot, sending, report, now)
         bot.leave(lane, now)
-        desk.remedy(job, report.code, report.detail, now, bot.gate)
+        self._remedies.apply(job, report.code, report.detail, now, bot.gate)
         desk.roster.touch(bot)
 
     def _refused(
@@ -261,22 +313,43 @@ class Uploads:
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
-        desk, sending = self._desk, self.sending.pop(task)
-        bot = desk.bots[sending.job.bot]
+        sending = self.stopped(task, now)
+        self._remedies.orphaned(sending.job, reason, now, end)
+        self._desk.roster.touch(self._desk.bots[sending.job.bot])
+
+    def stopped(self, task: int, now: float) -> Sending:
+        """It is gone, and nothing was told by Telegram."""
+        sending = self._end(task)
+        bot = self._desk.bots[sending.job.bot]
         sending.lane.gate.leave(began=sending.began)
         bot.gate.leave(began=sending.began)
         bot.scope.answered(is_probe=sending.is_probe, accepted=False)
         bot.leave(sending.lane, now)
-        desk.orphaned(sending.job, reason, now, end)
-        desk.roster.touch(bot)
+        self._desk.roster.touch(bot)
+        return sending
+
+    def relay_failed(self, report: reports.FetchFailed, now: float) -> None:
+        """The store did not give what a relay was to pass on."""
+        sending = self.stopped(report.task, now)
+        job, desk = sending.job, self._desk
+        self._objects.failed(job, report.code, report.detail, now, sending.began)
+        self._remedies.apply(job, report.code, report.detail, now, desk.buckets.gate(job.bucket))
+
+    def resized(self, task: int, size_bytes: int) -> None:
+        """A relay's object has another size than it was thought to have."""
+        sending = self.sending[task]
+        self._desk.learn_size(sending.job, size_bytes)
+        self._desk.out.append(Tell(sending.child.index, verbs.Drop(task)))
 
     def check(self) -> None:
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         desk = self._desk
         in_flight: dict[int, int] = {}
         for sending in self.sending.values():
-            assert sending.job.phase is Phase.UPLOADING
-            assert sending.job.id in desk.pinned
+            job = sending.job
+            assert job.phase is (Phase.UPLOADING if sending.is_sealed else Phase.TRAILING)
+            flight = sending.flight
+            assert job.relay or (flight and sending in flight.trailing) or job.id in desk.pinned
             in_flight[id(sending.lane)] = in_flight.get(id(sending.lane), 0) + 1
         for bot in desk.bots.values():
             for lane in bot.lanes:

@@ -42,15 +42,20 @@ class Into:
 
 @dataclass(slots=True)
 class Drop:
-    """Give a fetch up: close its connection, then answer `FetchFailed` with code Stopped, so that
-    its slot and memory are known to be free."""
+    """Give a fetch up, or an upload that is not sealed: close its connection, then answer
+    `FetchFailed` or `UploadFailed` with code Stopped, so that its slot and memory are known to be
+    free. The uploads behind a fetch answer before it."""
 
     task: int
 
 
 @dataclass(slots=True)
 class Upload:
-    """Send the extent to a chat; the answer is `Uploaded` or `UploadFailed`."""
+    """Send the extent to a chat; the answer is `Uploaded` or `UploadFailed`.
+
+    With `behind` the bytes are sent as they land, and the closing boundary is withheld until `Seal`
+    comes. `Drop`, or a fetch that fails, ends it unsent: `UploadFailed` with code Stopped.
+    """
 
     task: int
     row: int
@@ -62,6 +67,39 @@ class Upload:
     offset: int
     size_bytes: int
     file_name: str
+    behind: int = 0
+    """The fetch in the same child that it follows; 0: all bytes are here."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """Send an object that passes through a small window of the child's own.
+
+    Once its bytes are through, and verified, the answer is `Passed`; then it waits for `Seal` or
+    `Drop`, and ends as an `Upload` does. What goes wrong at the store is answered by `FetchFailed`,
+    a size that differs from `size_bytes` by `Opened`.
+    """
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bot: str
+    chat_id: int
+    kind: str
+    bucket: str
+    key: str
+    size_bytes: int
+    sha256: str
+    """What the bytes must hash to; "" when nobody knows yet."""
+    file_name: str
+
+
+@dataclass(slots=True)
+class Seal:
+    """Send the closing boundary of an upload that waits for it."""
+
+    task: int
 
 
 @dataclass(slots=True)
@@ -92,4 +130,4 @@ class AskChat:
     chat_id: int
 
 
-Verb = Fetch | Into | Drop | Upload | List | Head | AskChat
+Verb = Fetch | Into | Drop | Upload | Relay | Seal | List | Head | AskChat

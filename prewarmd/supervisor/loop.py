@@ -179,7 +179,7 @@ class Loop:
             case verbs.Into(task, offset, size_bytes):
                 if not self._back(task, offset, size_bytes, told=True):
                     return
-            case verbs.Upload(task, row):
+            case verbs.Upload(task, row) | verbs.Relay(task, row):
                 upload = (task, row)
             case _:
                 pass
@@ -235,7 +235,7 @@ class Loop:
         asked = [(recall.bot, recall.sha256, recall.kind) for recall in recalls]
         answers = await self.until_written(lambda: self.store.recall(asked))
         for recall, ready in zip(recalls, answers, strict=True):
-            self.put(Recalled(recall.job, ready))
+            self.put(Recalled(recall.job, recall.sha256, ready))
 
     async def _fail_batch(self, failed: FailBatch) -> None:
         await self.until_written(

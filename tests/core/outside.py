@@ -11,16 +11,22 @@ from dataclasses import dataclass, field, replace
 from heapq import heappush
 
 from prewarmd.core import events, reports, verbs
+from prewarmd.core.faults import FAULTS, Remedy
+
+_OF_TELEGRAM = (Remedy.PAUSE_CHAT, Remedy.CLOSE_CHAT, Remedy.CLOSE_BOT, Remedy.RETRY_LATE)
+"""Refusals that a relay meets at its far end."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The verb is answered by a failure; `arrived`: Telegram has the message all the same."""
+    """The verb is answered by a failure; `arrived`: Telegram has the message all the same; `late`:
+    the first bytes of the object had landed."""
 
     code: str
     retry_after_s: float = 0.0
     migrated_to: int = 0
     arrived: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,13 @@ class Message:
 class Working:
     """A task that a child has in hand."""
 
-    verb: verbs.Fetch | verbs.Upload | verbs.List | verbs.Head | verbs.AskChat
+    verb: verbs.Verb
     content: str = ""
     etag: str = ""
     size_bytes: int = 0
     offset: int = -1
     sent: bool = False
+    fate: "Fate | None" = None
 
 
 @dataclass
@@ -81,6 +88,8 @@ class Outside:
         self.now = 1000.0
         self.boot_s, self.get_s, self.upload_s = 0.01, 0.02, 0.05
         self.fates: Fates = lambda verb: None
+        self.landing_from_bytes = 1 << 62
+        """Of objects of such a size children tell when their first bytes have landed."""
         self.objects: dict[tuple[str, str], tuple[str, int, str]] = {}
         self.messages: list[Message] = []
         self.answered: Counter[tuple[str, str, str]] = Counter()
@@ -164,11 +173,14 @@ class Outside:
                 self._receive(index, process, work, offset, fate)
             case verbs.Drop(task):
                 if task in process.works:  # else its answer is on its way already
-                    self._answer(index, task, 0.001, reports.FetchFailed(task, "Stopped", ""))
+                    self._answer(index, task, 0.001, self._stopped(process.works[task]))
+            case verbs.Seal(task):
+                if task in process.works:  # else Telegram refused it before
+                    self._deliver(index, process, process.works[task])
             case _:
                 assert verb.task not in process.works
                 assert len(process.works) < self._slots, "more tasks than slots"
-                process.works[verb.task] = Working(verb)
+                process.works[verb.task] = Working(verb, fate=fate)
                 self._begin(index, process, process.works[verb.task], fate)
 
     def _begin(self, index: int, process: Process, work: Working, fate: Fate | None) -> None:
@@ -176,7 +188,9 @@ class Outside:
             case verbs.Fetch() as verb:
                 self._fetch(index, process, work, verb, fate)
             case verbs.Upload() as verb:
-                self._upload(index, process, work, verb, fate)
+                self._upload(index, process, work, verb)
+            case verbs.Relay() as verb:
+                self._relay(index, process, work, verb)
             case verbs.List(task, bucket):
                 page = [
                     (k, o[1], o[2]) for (b, k), o in sorted(self.objects.items()) if b == bucket
@@ -217,8 +231,10 @@ class Outside:
         def say() -> None:
             if self._is(index, process.generation) and not process.hung and task in process.works:
                 work = process.works.pop(task)
+                if isinstance(report, reports.FetchFailed):
+                    self._stop_behind(index, process, task)
                 if isinstance(report, reports.Uploaded):
-                    assert isinstance(work.verb, verbs.Upload)
+                    assert isinstance(work.verb, verbs.Upload | verbs.Relay)
                     self.answered[work.verb.bot, work.content, work.verb.kind] += 1
                 self.put(events.ChildReported(index, process.generation, report))
                 self._leave_if_done(index)
@@ -231,7 +247,7 @@ class Outside:
         self._doom(index, process, fate)
         task = verb.task
         known = self.objects.get((verb.bucket, verb.key))
-        if isinstance(fate, Refused):
+        if isinstance(fate, Refused) and not fate.late:
             failed = reports.FetchFailed(task, fate.code, "as the test wants")
             self._answer(index, task, self.get_s, failed)
         elif known is None:
@@ -243,11 +259,12 @@ class Outside:
             if verb.size_bytes != work.size_bytes or verb.offset < 0:
                 opened = reports.Opened(task, work.size_bytes, work.etag)
                 report = events.ChildReported(index, process.generation, opened)
-                self._later(self.get_s / 2, lambda: self._say_opened(index, task, report))
+                self._later(self.get_s / 2, lambda: self._go_on(index, task, report))
             else:
                 self._receive(index, process, work, verb.offset, fate)
 
-    def _say_opened(self, index: int, task: int, report: events.ChildReported) -> None:
+    def _go_on(self, index: int, task: int, report: events.ChildReported) -> None:
+        """A task says how far it is."""
         living = self._is(index, report.generation) and not self._processes[index].hung
         if living and task in self._processes[index].works:  # else it was dropped meanwhile
             self.put(report)
@@ -273,18 +290,61 @@ class Outside:
         if isinstance(fate, Refused):
             report = reports.FetchFailed(task, fate.code, "")
         self._doom(index, process, fate)
+        if work.size_bytes >= self.landing_from_bytes:
+            landing = events.ChildReported(
+                index, process.generation, reports.Landing(task, work.size_bytes)
+            )
+            self._later(self.get_s / 4, lambda: self._go_on(index, task, landing))
         self._answer(index, task, self.get_s, report)
 
-    def _upload(
-        self, index: int, process: Process, work: Working, verb: verbs.Upload, fate: Fate | None
-    ) -> None:
+    def _upload(self, index: int, process: Process, work: Working, verb: verbs.Upload) -> None:
         work.offset, work.size_bytes = verb.offset, verb.size_bytes
         here = [m for m in self._memory if m[0] == verb.offset]
         assert here, "the bytes of an upload are not in memory"
         work.content = here[0][2]
-        message = Message(
-            self.now, verb.bot, verb.chat_id, verb.kind, work.content, verb.job
-        )  # fmt: skip
+        if not verb.behind or isinstance(work.fate, Refused | Dies):
+            self._deliver(index, process, work)
+
+    def _relay(self, index: int, process: Process, work: Working, verb: verbs.Relay) -> None:
+        task, fate = verb.task, work.fate
+        known = self.objects.get((verb.bucket, verb.key))
+        self._doom(index, process, fate)
+        if isinstance(fate, Refused) and FAULTS[fate.code].remedy in _OF_TELEGRAM:
+            self._deliver(index, process, work)
+        elif isinstance(fate, Refused):
+            self._answer(index, task, self.get_s, reports.FetchFailed(task, fate.code, ""))
+        elif known is None:
+            self._answer(index, task, self.get_s, reports.FetchFailed(task, "NoSuchKey", ""))
+        elif verb.sha256 not in ("", known[0]):
+            self._answer(index, task, self.get_s, reports.FetchFailed(task, "Sha256Mismatch", ""))
+        else:
+            work.content, work.size_bytes, work.etag = known
+            report: reports.Report = reports.Passed(task, work.content, work.etag)
+            if work.size_bytes != verb.size_bytes:
+                report = reports.Opened(task, work.size_bytes, work.etag)
+            event = events.ChildReported(index, process.generation, report)
+            self._later(self.get_s, lambda: self._go_on(index, task, event))
+
+    @staticmethod
+    def _stopped(work: Working) -> reports.Report:
+        if isinstance(work.verb, verbs.Fetch):
+            return reports.FetchFailed(work.verb.task, "Stopped", "")
+        assert isinstance(work.verb, verbs.Upload | verbs.Relay)
+        assert not work.sent, "a sealed upload is dropped"
+        return reports.UploadFailed(work.verb.task, "Stopped", "", 0, 0)
+
+    def _stop_behind(self, index: int, process: Process, fetch: int) -> None:
+        """A GET failed: the uploads that follow it are gone before that is told."""
+        for task, work in list(process.works.items()):
+            if isinstance(work.verb, verbs.Upload) and work.verb.behind == fetch:
+                del process.works[task]
+                self.put(events.ChildReported(index, process.generation, self._stopped(work)))
+
+    def _deliver(self, index: int, process: Process, work: Working) -> None:
+        """An upload goes on to its end."""
+        verb, fate = work.verb, work.fate
+        assert isinstance(verb, verbs.Upload | verbs.Relay)
+        message = Message(self.now, verb.bot, verb.chat_id, verb.kind, work.content, verb.job)
         arrives = fate is None or (isinstance(fate, Refused) and fate.arrived)
 
         def hand_over() -> None:

@@ -399,7 +399,7 @@ def test_a_stalled_store_starts_nothing_for_an_answer_of_the_catalogue() -> None
     job = world.submit("alpha", "a.jpg", sha256=sha256)
     world.run(0.5)
     world.put(events.StoreStalled("disk full"))
-    world.put(events.Recalled(job, ready=False))
+    world.put(events.Recalled(job, sha256, ready=False))
     world.run(0.1)
     assert world.gets == []
     world.put(events.StoreRecovered())

@@ -183,7 +183,7 @@ def test_what_a_child_is_told_when_its_exit_is_known_is_not_to_blame(company: bo
     world.turn()
     jobs = world.engine.desk.jobs
     assert jobs[late].phase is Phase.RECALLING
-    world.put(events.Recalled(late, ready=False))
+    world.put(events.Recalled(late, content_of("late.jpg"), ready=False))
     world.kill(0, "killed by SIGSEGV")
     world.turn()
     assert (jobs[late].suspect, jobs[late].deaths, jobs[late].phase) == (False, 0, Phase.QUEUED)

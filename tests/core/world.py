@@ -255,7 +255,7 @@ class World(Outside):
             match command:
                 case commands.Recall(job, bot, sha256, kind):
                     ready = (bot, sha256, kind) in self.catalogue
-                    self.put(events.Recalled(job, ready))
+                    self.put(events.Recalled(job, sha256, ready))
                 case commands.Reply(ticket):
                     self.replies[ticket] = command
                 case records.See(bucket, key, etag, sha256):

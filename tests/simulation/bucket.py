@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from prewarmd.core.extents import PAGE
+from prewarmd.core.verbs import Fetch, Relay
 from tests.simulation.swarm import PAGES, Swarm
 
 HEAD_FAULTS = (
@@ -64,6 +65,18 @@ class Bucket:
         self._dice = dice
         self._keys: dict[str, list[str]] = {name: [] for name in self.names}
         self._folders = 0
+
+    def head_fault(self, verb: Fetch | Relay, found: Object | None, dice: Random) -> str:
+        """Why a GET gets no body; mostly ""."""
+        if self.outages and verb.bucket in self.outages:
+            return self.outages[verb.bucket]
+        if dice.random() < self.swarm.fetch_faults:
+            self.charge(verb.bucket, verb.key)
+            return dice.choice(HEAD_FAULTS)
+        code = "NoSuchKey" if found is None else "" if found.size_bytes else "EmptyObject"
+        if code:
+            self.told.add((verb.bucket, verb.key, code))
+        return code
 
     # -- objects ---------------------------------------------------------------------------------
 

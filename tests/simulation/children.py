@@ -27,7 +27,7 @@ class Work:
     """A task that a child has in hand."""
 
     __slots__ = ("began", "child", "code", "content", "etag", "is_alive", "is_dropped", "is_sent",
-        "key", "letter", "reads", "size_bytes", "span", "verb")  # fmt: skip
+        "key", "letter", "reads", "size_bytes", "span", "trailing", "verb")  # fmt: skip
 
     def __init__(
         self, child: "Child", verb: Any, key: tuple[str, ...] | None, began: float
@@ -48,6 +48,8 @@ class Work:
         self.reads = False
         """`span` is read, not written."""
         self.letter: Letter | None = None
+        self.trailing: list[Work] = []
+        """Uploads that follow this download."""
 
     @property
     def may_speak(self) -> bool:
@@ -245,6 +247,14 @@ class Children:
             if key is not None:
                 self._shaken[key] = self._shaken[verb.job] = True
             return work
+        self.claim(work, key)
+        works[task] = work
+        self.working += 1
+        return work
+
+    def claim(self, work: Work, key: tuple[str, ...] | None) -> None:
+        """From now on nobody else may be doing that."""
+        work.key, verb = key, work.verb
         if key is not None:
             other = self._busy.get(key)
             if other is not None:
@@ -257,9 +267,6 @@ class Children:
                 old = len(key) == OBJECT_KEY and old_at <= self._timeline.now
                 invariants.single_flight(key, not (shaken or old) or len(key) == UPLOAD_KEY)
             self._busy[key] = work
-        works[task] = work
-        self.working += 1
-        return work
 
     def _set_down(self, work: Work) -> None:
         """It has no claim on anything any more."""

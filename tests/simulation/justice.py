@@ -25,6 +25,7 @@ from prewarmd.core.scoring import ScorePolicy
 from tests.simulation import invariants
 from tests.simulation.store import Store
 
+SENDS = (verbs.Upload, verbs.Relay)
 _OF_KIND = {Kind.PHOTO: 20, Kind.VIDEO: -10}
 
 
@@ -52,7 +53,7 @@ class Justice:
         self._served: dict[str, int] = {}
         """bot -> when it had its last turn to send, as a number that rises with every turn."""
 
-    def sent(self, verb: verbs.Upload) -> None:
+    def sent(self, verb: verbs.Upload | verbs.Relay) -> None:
         """A bot has a turn; a suspect takes none of it."""
         if not self._engine.desk.jobs[JobId(verb.job)].suspect:
             self._turns += 1
@@ -89,7 +90,7 @@ class Silence:
         """What it decided must have been due."""
         for command in out:
             match command:
-                case Tell(_, verbs.Upload()) | records.Wake():
+                case Tell(_, verbs.Upload() | verbs.Relay()) | records.Wake():
                     invariants.nothing_is_overdue(command, now, self._deadline)
                 case records.Start(job) if self._is_alone(job):
                     invariants.nothing_is_overdue(command, now, self._deadline)
@@ -124,7 +125,7 @@ class Look:
         if self._has_slot:
             self._who_may_go_goes()
         told = [command.verb for command in out if type(command) is Tell]
-        sent = [self._job(verb.job) for verb in told if isinstance(verb, verbs.Upload)]
+        sent = [self._job(verb.job) for verb in told if isinstance(verb, SENDS)]
         sent = [job for job in sent if not job.suspect]
         if sent:
             self._best_is_sent(sent)

@@ -276,7 +276,7 @@ class Store:
 
     def _recall(self, asked: commands.Recall) -> None:
         ready = (asked.bot, asked.sha256, asked.kind) in self.ledger.catalogue
-        self._put(events.Recalled(asked.job, ready))
+        self._put(events.Recalled(asked.job, asked.sha256, ready))
 
     def _page(self, page: commands.SubmitPage) -> None:
         batch = self.batches[page.batch - 1]

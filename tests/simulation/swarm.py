@@ -41,6 +41,8 @@ class Swarm:
     upload_bytes_per_s: float = 0.0
     attempts: int = 8
     retry_cap_s: float = 60.0
+    cut_through: bool = False
+    relay_share: float = 1.0
     bots: int = 2
     chats: int = 1
     kinds: str = "private"
@@ -164,6 +166,8 @@ class Swarm:
             cache_bytes=self.cache_pages * PAGE,
             cache_items=self.cache_items,
             ttl_s=self.ttl_s,
+            relay_share=self.relay_share,
+            cut_through=self.cut_through,
             capacity=2000,
             prefetch_horizon_s=self.horizon_s,
             size_probe=self.size_probe,
@@ -218,6 +222,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "upload_bytes_per_s": (0.0, 0.0, 0.0, 0.0, 300_000.0),
     "attempts": (2, 4, 8),
     "retry_cap_s": (5.0, 60.0),
+    "cut_through": (True, True, False),
+    "relay_share": (1.0, 1.0, 0.25, 0.02),
     "bots": (1, 2, 3, 5, 12),
     "chats": (1, 1, 2, 4),
     "kinds": ("private", "private", "channel", "mixed", "unknown"),

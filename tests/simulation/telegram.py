@@ -15,7 +15,7 @@ from random import Random
 
 from prewarmd.core.extents import PAGE
 from prewarmd.core.policy import BotSpec
-from prewarmd.core.verbs import Upload
+from prewarmd.core.verbs import Relay, Upload
 from prewarmd.sandbox.flood import NOBODY_HEARS, Flood, Send, Ticket
 from prewarmd.sandbox.flood_policy import FloodPolicy
 from prewarmd.sandbox.flood_verdict import FLOODS, Shape
@@ -49,7 +49,7 @@ class Letter:
     __slots__ = ("began", "code", "content", "is_gone", "message", "moved_to", "received",
         "retry_after_s", "ticket", "verb", "work")  # fmt: skip
 
-    def __init__(self, verb: Upload, content: str, began: float, work: object) -> None:
+    def __init__(self, verb: Upload | Relay, content: str, began: float, work: object) -> None:
         self.verb = verb
         self.content = content
         self.began = began

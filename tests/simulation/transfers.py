@@ -9,12 +9,13 @@ from random import Random
 from typing import Any
 
 from prewarmd.core import commands, events, reports, verbs
-from tests.simulation.bucket import BODY_FAULTS, HEAD_FAULTS, Bucket, Object
+from tests.simulation.bucket import BODY_FAULTS, HEAD_FAULTS, Bucket
 from tests.simulation.children import Child, Children, Work
 from tests.simulation.invariants import Violation
 from tests.simulation.memory import Memory
+from tests.simulation.sends import Sends
 from tests.simulation.swarm import Swarm
-from tests.simulation.telegram import BEFORE_THE_LAST_BYTE, Letter, Telegram
+from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
 
 SLOW_FACTOR = 100.0
@@ -42,13 +43,16 @@ class Transfers:
         self._timeline, self._put, self._memory = timeline, put, memory
         self._children, self._bucket, self._telegram = children, bucket, telegram
         self._dice, self._random = dice, dice.random
-        telegram.answered = self._answered
-        children.lose = telegram.lose
+        self.sends = Sends(
+            swarm, timeline, put, memory, children, bucket, telegram, dice, self._meet_fate
+        )
         self._begin: dict[type, Callable[[Child, Any], None]] = {
             verbs.Fetch: self._fetch,
             verbs.Into: self._into,
             verbs.Drop: self._drop,
-            verbs.Upload: self._upload,
+            verbs.Upload: self.sends.upload,
+            verbs.Relay: self.sends.relay,
+            verbs.Seal: self.sends.seal,
             verbs.List: self._list,
             verbs.Head: self._head,
             verbs.AskChat: self._ask_chat,
@@ -99,7 +103,7 @@ class Transfers:
         bucket = self._bucket
         took_s = self.swarm.get_s * (0.5 + self._random())
         found = bucket.objects.get((verb.bucket, verb.key))
-        work.code = self._head_fault(verb, found)
+        work.code = bucket.head_fault(verb, found, self._dice)
         if work.code:
             self._timeline.after(took_s, self._fetch_fails, work)
             return
@@ -113,18 +117,6 @@ class Transfers:
             self._land(work, verb.offset, took_s)
         else:
             self._timeline.after(took_s * 0.5, self._opened, work)
-
-    def _head_fault(self, verb: verbs.Fetch, found: Object | None) -> str:
-        bucket = self._bucket
-        if bucket.outages and verb.bucket in bucket.outages:
-            return bucket.outages[verb.bucket]
-        if self._random() < self.swarm.fetch_faults:
-            bucket.charge(verb.bucket, verb.key)
-            return self._dice.choice(HEAD_FAULTS)
-        code = "NoSuchKey" if found is None else "" if found.size_bytes else "EmptyObject"
-        if code:
-            bucket.told.add((verb.bucket, verb.key, code))
-        return code
 
     def _opened(self, work: Work) -> None:
         if work.may_speak and work.span is None:
@@ -150,6 +142,12 @@ class Transfers:
             self._timeline.after(took_s * self._random(), self._fetch_fails, work)
         else:
             self._timeline.after(took_s, self._fetched, work)
+        self._timeline.after(took_s * 0.5 * self._random(), self._first_bytes, work)
+
+    def _first_bytes(self, work: Work) -> None:
+        if work.may_speak and work.span is not None:
+            landing = reports.Landing(work.verb.task, work.size_bytes)
+            self._put(events.ChildReported(work.child.index, work.child.generation, landing))
 
     def _fetched(self, work: Work) -> None:
         if not work.may_speak:
@@ -157,6 +155,7 @@ class Transfers:
         verb, span = work.verb, work.span
         if verb.sha256 and verb.sha256 != work.content:
             self._bucket.told.add((verb.bucket, verb.key, "Sha256Mismatch"))
+            self.sends.stop_behind(work)
             self._children.say(work, reports.FetchFailed(verb.task, "Sha256Mismatch", ""))
             return
         assert span is not None
@@ -164,12 +163,14 @@ class Transfers:
             self._bucket.serve_late(verb.bucket)
         work.span = None
         self._memory.written(span, work.content)
+        self.sends.land_behind(work)
         self._children.say(
             work, reports.Fetched(verb.task, work.size_bytes, work.content, work.etag)
         )
 
     def _fetch_fails(self, work: Work) -> None:
         if work.may_speak:
+            self.sends.stop_behind(work)
             self._children.say(
                 work, reports.FetchFailed(work.verb.task, work.code, "as the world wants")
             )
@@ -184,71 +185,16 @@ class Transfers:
         work = child.works.get(verb.task)
         if child.is_dead:
             self._children.miss(verb)
-        elif work is not None:
+        elif work is not None and isinstance(work.verb, verbs.Fetch):
             self._children.drop(work)
             self._timeline.after(0.001, self._dropped, work)
+        elif work is not None:
+            self.sends.drop(work)
 
     def _dropped(self, work: Work) -> None:
         if work.may_speak:
+            self.sends.stop_behind(work)
             self._children.say(work, reports.FetchFailed(work.verb.task, "Stopped", ""))
-
-    # -- uploads ---------------------------------------------------------------------------------
-
-    def _upload(self, child: Child, verb: verbs.Upload) -> None:
-        self._telegram.send_begins(verb.bot, verb.chat_id)
-        span, content = self._memory.read(verb.offset, verb.size_bytes)
-        try:
-            if verb.size_bytes != self._bucket.sizes[content]:
-                raise Violation("memory_holds_the_object", f"{verb} sends {content}")
-            work = self._children.take(child, verb, (verb.bot, content, verb.kind))
-        except Violation:
-            self._memory.let_go(span)
-            raise
-        if not work.is_alive:
-            self._memory.let_go(span)
-            return
-        work.span, work.reads, work.content = span, True, content
-        if child.is_hung:
-            return
-        took_s = self.swarm.send_s * (0.5 + self._random())
-        took_s = self._meet_fate(work, took_s, content)
-        work.letter = Letter(verb, content, self._timeline.now, work)
-        if self._random() < self.swarm.upload_faults:
-            work.letter.code = self._dice.choice(BEFORE_THE_LAST_BYTE)
-            self._telegram.charge(verb.job)
-            self._timeline.after(took_s * self._random(), self._cut, work)
-        else:
-            self._timeline.after(took_s * 0.8, self._hand_over, work)
-
-    def _cut(self, work: Work) -> None:
-        if work.letter is not None:
-            self._answered(work.letter)
-
-    def _hand_over(self, work: Work) -> None:
-        if work.may_speak and work.letter is not None:
-            work.is_sent = True
-            self._telegram.receive(work.letter)
-
-    def _answered(self, letter: Letter) -> bool:
-        """Telegram's answer arrives; whether somebody is there to hear it."""
-        work = letter.work
-        assert isinstance(work, Work)
-        if not work.may_speak:
-            return False
-        task = letter.verb.task
-        answer_s = self._timeline.now - letter.received if letter.received else 0.0
-        if not letter.code:
-            self._telegram.serve_late()
-            name = f"F{letter.message}"
-            self._children.say(work, reports.Uploaded(
-                task, name, name, letter.verb.kind, letter.message, answer_s
-            ))  # fmt: skip
-        else:
-            self._children.say(work, reports.UploadFailed(
-                task, letter.code, "as the world wants", letter.retry_after_s, letter.moved_to,
-                answer_s,
-            ))  # fmt: skip
-        return True
 
     # -- questions -------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ LOOK_TURNS, LOOK_BUSY_TURNS, BUSY = 20, 4, 10
 """Between two looks at who had which turn; less where more than so much was decided."""
 SETTLE_S = 10.0
 STOP_TOLERANCE_S = 1.0
-BEGINS = frozenset({verbs.Fetch, verbs.Upload, verbs.List, verbs.Head, verbs.AskChat})
+BEGINS = frozenset({verbs.Fetch, verbs.Upload, verbs.Relay, verbs.List, verbs.Head, verbs.AskChat})
 TICK = (events.Ticked(),)
 FOREVER = float("inf")
 
@@ -172,7 +172,9 @@ class World:
         self.clients.wake_up()
 
     def _set(self, swarm: Swarm) -> None:
-        for model in (self.telegram, self.bucket, self.store, self.children, self.transfers):
+        transfers = self.transfers
+        models = (self.telegram, self.bucket, self.store, self.children, transfers, transfers.sends)
+        for model in models:
             model.swarm = swarm
 
     def unfinished(self) -> list[str]:
@@ -302,7 +304,7 @@ class World:
         if (self._is_draining or self.store.is_stalled) and type(command.verb) in BEGINS:
             why = "draining" if self._is_draining else "stalled"
             invariants.nothing_begins(why, command.verb)
-        if type(command.verb) is verbs.Upload:
+        if isinstance(command.verb, verbs.Upload | verbs.Relay):
             self._justice.sent(command.verb)
         self.transfers.tell(command)
 
