@@ -1,29 +1,34 @@
 """GET of an object, from its signed request to hashed bytes in its extent.
 
-The request is signed here and goes over a connection of our own; the body lands where it stays, and
-is hashed as it lands. Length and hash are always verified. gzip is never negotiated: bytes are what
-the object holds.
+Requests are signed here and go over connections of our own; the body lands where it stays
+(`landing`). Length and hash are always verified. gzip is never negotiated: bytes are what the
+object holds.
 
-What breaks in the middle is taken up where it broke, by Range and If-Match, as long as each try
-brings something; an object that changed meanwhile is a failure for the engine to retry. A request
-that was lost on a kept connection before a byte came is sent once more on a fresh one, because the
-store may have closed the old one just then.
+The first request is a plain GET. If its head tells of a large object, its connection brings the
+first part (`ranges`), and other workers come to help: tasks that take part after part. The first
+failure for good ends them all; what one of them is refused, another may still get.
+
+What breaks in the middle is taken up where it broke, by Range and If-Match, as long as tries bring
+something; an object that changed meanwhile is a failure for the engine to retry. A request that was
+lost on a kept connection before a byte came is sent once more on a fresh one, because the store may
+have closed the old one just then.
 
 Clocks that differ are put right by the store's own Date, once; credentials that were rotated are
 read anew, once.
 """
 
+import asyncio
 import email.utils
-import hashlib
 import html
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from prewarmd.worker.http.answer import Answer, Place
+from prewarmd.worker.http.answer import Answer
 from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import (
@@ -36,95 +41,24 @@ from prewarmd.worker.http.errors import (
 from prewarmd.worker.http.head import Head
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
+from prewarmd.worker.landing import Landing
 from prewarmd.worker.r2 import ObjectError, UnchangedError, code_of
+from prewarmd.worker.ranges import AT_ONCE, Part, Parts, RangelessError
 from prewarmd.worker.signing import Credentials, Signer, object_path
 from prewarmd.worker.spec import StoreSpec
 
-HASHED_AT_ONCE = 64 << 10
-"""Bytes: fewer would cost more in calls than in hashing, more would lie cold."""
 TRIES_MAX = 5
-"""For one object that breaks in the middle again and again."""
+"""For one object that breaks again and again, of those that brought less than `WORTH_BYTES`."""
+WORTH_BYTES = 64 << 10
+REPAIRS_MAX = 2
+"""Of one request: a clock and credentials."""
 CLOCK_WITHIN_S = 1.0
 """A Date has whole seconds."""
 _CLOCK_CODES = ("RequestTimeTooSkewed", "ExpiredRequest")
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-
-class Landing:
-    """A sink for one object: where its bytes go, what they hash to. `view` None: memory of the
-    length that the head tells is still to be had."""
-
-    def __init__(self, view: memoryview | None, progress: Callable[[int], None]) -> None:
-        self.view = view
-        self.done_bytes = 0
-        self.came_bytes = 0
-        """In all, those included that had to come again."""
-        self.etag = ""
-        self.waits = False
-        """The head is in, and memory is wanted."""
-        self._progress = progress
-        self._base = 0
-        """Where in the object the present answer begins."""
-        self._hashed = 0
-        self._digest = hashlib.sha256()
-
-    def place(self, head: Head) -> memoryview | Place:
-        """See Sink."""
-        if head.status == 200 and head.length is not None:
-            self._restart(head)
-            if self.view is None or len(self.view) != head.length:
-                self.waits = True
-                return Place.WAIT
-            return self.view
-        if head.status == 206 and self.view is not None and self._goes_on(head):
-            self._base = self.done_bytes
-            return self.view[self._base :]
-        return Place.COLLECT
-
-    def _goes_on(self, head: Head) -> bool:
-        """Whether a part is the one that is missing."""
-        assert self.view is not None
-        found = _RANGE.fullmatch(head.get(b"content-range"))
-        size_bytes = len(self.view)
-        wanted = (self.done_bytes, size_bytes - 1, size_bytes)
-        if found is None or head.length != size_bytes - self.done_bytes:
-            return False
-        return tuple(map(int, found.groups())) == wanted
-
-    def _restart(self, head: Head) -> None:
-        """The whole object comes, perhaps again: a store may not know ranges."""
-        self.etag = head.get(b"etag").strip('"')
-        self.waits = False
-        self._base = self.done_bytes = self._hashed = 0
-        self._digest = hashlib.sha256()
-
-    def landed(self, done_bytes: int) -> None:
-        """See Sink."""
-        assert self.view is not None
-        done = self._base + done_bytes
-        self.came_bytes += done - self.done_bytes
-        self.done_bytes = done
-        if done - self._hashed >= HASHED_AT_ONCE or done == len(self.view):
-            self._digest.update(self.view[self._hashed : done])
-            self._hashed = done
-            self._progress(done)
-
-    @property
-    def is_pinned(self) -> bool:
-        """Whether the object can be told from any other: a weak ETag cannot do that."""
-        return bool(self.etag) and not self.etag.startswith("W/")
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every byte is here."""
-        return self.view is not None and self.done_bytes == len(self.view)
-
-    @property
-    def sha256(self) -> str:
-        """Of all that landed, in hex."""
-        return self._digest.hexdigest()
+_LEFT_TO_OTHERS = frozenset({"StoreError", "StoreUnreachable", "StoreTimeout", "ShortBody"})
+"""Perhaps one connection fewer is what the store wants."""
 
 
 class CredentialSource(Protocol):
@@ -146,6 +80,8 @@ class Fetcher:
     ) -> None:
         self._source = source
         self._clock = clock
+        self._helpers = 0
+        """Tasks that land parts of large objects, beside the one that began."""
         self._skew_s = 0.0
         """The store's clock minus ours."""
         self._signer = Signer(spec.region)
@@ -161,45 +97,115 @@ class Fetcher:
         await self._pool.close()
 
     async def get(self, bucket: str, key: str, etag: str, landing: Landing, memory: Memory) -> str:
-        """Land an object; its ETag. Raises UnchangedError when it still has `etag`, ObjectError
-        otherwise. When this returns, raises or is cancelled, nothing refers to the memory."""
+        """Land an object, whole and verified; its ETag. Raises UnchangedError when it still has
+        `etag`, ObjectError otherwise. When this returns, raises or is cancelled, nothing refers to
+        the memory, and who follows the landing knows."""
         path = self._path + object_path(bucket, key)
-        headers = {"if-none-match": f'"{etag}"'} if etag else {}
-        keys = await self._source.credentials()
-        fresh = False
-        failed: Exception = ObjectError("StoreError", "nothing helped")
-        for _ in range(TRIES_MAX):
-            before = landing.came_bytes
+        condition = {"if-none-match": f'"{etag}"'} if etag else {}
+        try:
+            keys = await self._source.credentials()
+            order = _Order(path, condition, keys, Parts(landing), memory)
+            try:
+                await self._gather(order)
+            except RangelessError:
+                order.parts.begin_anew(takes_ranges=False)
+                await self._gather(order)
+            await landing.verify()
+        except ObjectError as error:
+            landing.fail(ObjectError(error.code, error.detail))  # without its frames
+            raise
+        finally:
+            landing.fail(ObjectError("Stopped", "the fetch was given up"))
+        return landing.etag
+
+    async def _gather(self, order: "_Order") -> None:
+        """All parts, by this task and those that come to help. The first failure ends them all."""
+        first: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                order.group, order.workers = group, 1
+                await self._work(order)
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
+        finally:
+            order.group = None
+        try:
+            if first is not None:
+                raise first
+        finally:
+            del first  # its frames would refer to it, and hold what they hold
+
+    def _call_help(self, order: "_Order") -> None:
+        """For parts that nobody has taken; half of the pool's places are never a helper's."""
+        while (
+            order.parts.left
+            and order.workers < order.workers_max
+            and self._helpers < self._pool.limit // 2
+        ):
+            assert order.group is not None
+            order.workers += 1
+            self._helpers += 1
+            order.group.create_task(self._work(order)).add_done_callback(self._helped)
+
+    def _helped(self, _: asyncio.Task[None]) -> None:
+        self._helpers -= 1
+
+    async def _work(self, order: "_Order") -> None:
+        """Land one part after another. Who is refused, or would keep somebody waiting, leaves what
+        is missing to others that are at work on the same object."""
+        try:
+            while (part := order.parts.take()) is not None:
+                try:
+                    await self._fill(order, part)
+                except ObjectError as error:
+                    if error.code not in _LEFT_TO_OTHERS or order.workers == 1:
+                        raise
+                    order.parts.give_back(part)
+                    order.workers_max = order.workers - 1
+                    return
+                if self._pool.is_crowded and order.workers > 1:
+                    return
+                self._call_help(order)
+        finally:
+            order.workers -= 1
+
+    async def _fill(self, order: "_Order", part: Part) -> None:
+        """Land a part, in as many requests as it takes."""
+        fresh, repairs = False, 0
+        while True:
             connection = await self._take(fresh=fresh)
             was_kept = connection.used > 0
             try:
-                request = self._request(path, headers, keys)
-                answer = await self._land(connection, request, landing, memory)
+                keys = order.keys
+                request = self._request(order.path, part.ask() or order.condition, keys)
+                answer = await connection.exchange(request, part, self._patience)
+                if part.waits:
+                    await self._open(order, part, connection, answer.head)
             except GarbledError as error:
                 raise ObjectError("StoreUnreachable", str(error)) from None
             except (LostError, TimedOutError) as error:
-                fresh, failed = True, _named(error)
-                if landing.came_bytes > before and landing.is_pinned:
-                    headers = {
-                        "if-match": f'"{landing.etag}"', "range": f"bytes={landing.done_bytes}-",
-                    }  # fmt: skip
-                elif not was_kept or isinstance(error, TimedOutError):
-                    raise failed from None
+                is_stale = was_kept and isinstance(error, LostError) and not part.brought_bytes
+                if not is_stale and not order.may_go_on(part):
+                    raise _named(error) from None
+                fresh = True
                 continue
             finally:
                 self._pool.give(connection)
-            head = answer.head
-            if landing.is_whole and head.status in (200, 206):
-                return landing.etag
-            failed = _refused(answer)
-            if head.status in (401, 403):
-                if self._put_clock_right(answer):
-                    continue
-                known, keys = keys, await self._source.credentials(anew=True)
-                if keys != known:
-                    continue
-            raise failed
-        raise failed
+            part.check()
+            if part.is_whole:
+                return
+            if repairs == REPAIRS_MAX or not await self._put_right(order, keys, answer):
+                raise _refused(answer)
+            repairs += 1
+
+    async def _open(self, order: "_Order", part: Part, connection: Connection, head: Head) -> None:
+        """The head of the whole object is in: have memory, call others if it is large, go on."""
+        landing = order.parts.landing
+        if not landing.has_memory:
+            landing.view = await order.memory(landing.size_bytes, landing.etag)
+        order.parts.divide(part, head)
+        self._call_help(order)
+        await connection.land(part.view)
 
     async def _take(self, *, fresh: bool) -> Connection:
         try:
@@ -214,16 +220,16 @@ class Fetcher:
         lines = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
         return f"GET {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode()
 
-    async def _land(
-        self, connection: Connection, request: bytes, landing: Landing, memory: Memory
-    ) -> Answer:
-        answer = await connection.exchange(request, landing, self._patience)
-        if landing.waits:
-            assert answer.head.length is not None
-            landing.view = await memory(answer.head.length, landing.etag)
-            landing.waits = False
-            await connection.land(landing.view)
-        return answer
+    async def _put_right(self, order: "_Order", keys: Credentials, answer: Answer) -> bool:
+        """Whether what was refused was signed with a wrong clock or with `keys` of yesterday, and
+        the next will not be."""
+        if answer.head.status not in (401, 403):
+            return False
+        if self._put_clock_right(answer):
+            return True
+        if order.keys == keys:
+            order.keys = await self._source.credentials(anew=True)
+        return order.keys != keys
 
     def _put_clock_right(self, answer: Answer) -> bool:
         """Whether it was wrong, and is right now by the store's."""
@@ -237,6 +243,31 @@ class Fetcher:
         changed = abs(skew_s - self._skew_s) > CLOCK_WITHIN_S
         self._skew_s = skew_s
         return changed
+
+
+@dataclass(slots=True)
+class _Order:
+    """One object that is under way."""
+
+    path: str
+    condition: dict[str, str]
+    """Of the first request."""
+    keys: Credentials
+    parts: Parts
+    memory: Memory
+    group: asyncio.TaskGroup | None = None
+    workers: int = 1
+    workers_max: int = AT_ONCE
+    tries: int = 0
+    """Those that brought next to nothing."""
+
+    def may_go_on(self, part: Part) -> bool:
+        """Whether to ask for the rest of a part that broke."""
+        if not self.parts.landing.is_pinned:
+            return False
+        if part.brought_bytes < WORTH_BYTES or not self.parts.goes_on:
+            self.tries += 1
+        return self.tries < TRIES_MAX
 
 
 def _named(error: HttpError) -> ObjectError:

@@ -19,7 +19,8 @@ from prewarmd.ipc.board import Board, Row
 from prewarmd.ipc.channel import Channel
 from prewarmd.messages import PROTOCOL, Beat, Drain, FromChild, Hello, Note, decode, encode
 from prewarmd.worker.answers import Accepted, Refused
-from prewarmd.worker.fetch import Fetcher, Landing
+from prewarmd.worker.fetch import Fetcher
+from prewarmd.worker.landing import Landing
 from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
 from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
@@ -156,13 +157,10 @@ class Worker:
             return self._arena.view(offset, size_bytes)
 
         extent = self._arena.view(verb.offset, verb.size_bytes) if verb.offset >= 0 else None
-        landing = Landing(extent, row.progress)
+        landing = Landing(extent, row.progress, verb.sha256)
         etag = await self._fetcher.get(verb.bucket, verb.key, verb.etag, landing, memory)
-        sha256 = landing.sha256
-        if verb.sha256 and sha256 != verb.sha256:
-            raise ObjectError("Sha256Mismatch", f"promised {verb.sha256}, the object has {sha256}")
         row.advance(Stage.VERIFIED, time.monotonic_ns())
-        return reports.Fetched(verb.task, landing.done_bytes, sha256, etag)
+        return reports.Fetched(verb.task, landing.size_bytes, landing.sha256, etag)
 
     async def _extent(self, task: int, size_bytes: int, etag: str) -> int:
         """Ask for memory of the size the head told; waits for `Into`, or is cancelled by `Drop`."""

@@ -24,7 +24,8 @@ class Sink(Protocol):
     """Who an answer is for. Both are called while bytes come in, so they take no time."""
 
     def place(self, head: Head) -> memoryview | Place:
-        """Where the body goes. Memory has exactly `head.length` bytes."""
+        """Where the body goes. Memory has exactly `head.length` bytes, or fewer: then no more of it
+        is wanted than that, and the connection is not used again."""
 
     def landed(self, done_bytes: int) -> None:
         """So many are there, from the first on."""

@@ -203,10 +203,9 @@ class Connection(asyncio.BufferedProtocol):
         return not self._answer.done()
 
     async def land(self, into: memoryview) -> None:
-        """Go on with an answer that waited for memory of its length."""
+        """Go on with an answer that waited for memory: of its length, or less (see Sink)."""
         assert self._stage is _Stage.WAITING
         assert self._transport is not None
-        assert len(into) == self._length
         self._watch.rested(asyncio.get_running_loop().time())
         answer = self._expect()
         try:
@@ -310,10 +309,8 @@ class Connection(asyncio.BufferedProtocol):
         if head.length == 0 or (self.is_tunnelling and head.status < 300):
             self._finish(Answer(head))
             return
-        self._length = head.length or 0
         place = self._sink.place(head)
         if isinstance(place, memoryview):
-            assert len(place) == head.length
             self._start_landing(place)
         elif place is Place.WAIT:
             assert head.length is not None
@@ -327,6 +324,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start_landing(self, into: memoryview) -> None:
         """What came with the head is copied, the rest goes where it belongs by itself."""
+        assert self._parser.head.length is not None
+        assert len(into) <= self._parser.head.length
+        self._length = len(into)
+        self._is_fit &= self._length == self._parser.head.length
         here = min(self._filled, self._length)
         into[:here] = self._view[:here]
         self._consume(here)

@@ -18,7 +18,8 @@ class Pool:
 
     def __init__(self, dialer: Dialer, *, limit: int, keepalive_s: float) -> None:
         self._dialer = dialer
-        self._limit = limit
+        self.limit = limit
+        """Connections at most."""
         self._keepalive_s = keepalive_s
         self._taken: dict[Connection, None] = {}
         self._idle: list[Connection] = []
@@ -32,10 +33,15 @@ class Pool:
         """How many there are, idle ones included."""
         return len(self._taken) + len(self._idle)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether anybody waits for a place."""
+        return bool(self._line)
+
     async def take(self, *, fresh: bool = False) -> Connection:
         """A connection for one exchange; a `fresh` one was never used. Raises UnreachableError."""
         self._start_sweeping()
-        if self._line or len(self._taken) + self._promised >= self._limit:
+        if self._line or len(self._taken) + self._promised >= self.limit:
             await self._wait()
         while self._idle:
             connection = self._idle.pop()
@@ -76,7 +82,7 @@ class Pool:
 
     def _next(self) -> None:
         """Whose turn it is, if there is a place."""
-        while self._line and len(self._taken) + self._promised < self._limit:
+        while self._line and len(self._taken) + self._promised < self.limit:
             turn = self._line.popleft()
             if not turn.done():
                 self._promised += 1

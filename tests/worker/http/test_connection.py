@@ -182,6 +182,36 @@ def test_memory_may_come_later(on_loop: OnLoop, wire: Wire) -> None:
     on_loop(talk(answering(answer(body), answer(b"next")), wire, then))
 
 
+class Front(Extent):
+    """Memory of just the front of a body."""
+
+    def place(self, head: Head) -> memoryview | Place:
+        return self.view
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 70_000, 2_999_999])
+@pytest.mark.parametrize("waits", [False, True])
+def test_of_a_body_just_the_front_may_be_wanted(
+    on_loop: OnLoop, wire: Wire, wanted: int, waits: bool
+) -> None:
+    """The rest comes over other connections, and would be overwritten by this one."""
+    body = os.urandom(3_000_000)
+
+    async def then(connection: Connection) -> None:
+        extent = Front(wanted)
+        if waits:
+            waiting = Waiting()
+            await connection.exchange(GET, waiting, QUICK)
+            waiting.extent = extent
+            await connection.land(extent.view)
+        else:
+            await connection.exchange(GET, extent, QUICK)
+        extent.check(body[:wanted])
+        assert not connection.is_fit
+
+    on_loop(talk(answering(answer(body)), wire, then))
+
+
 def test_who_waits_for_memory_is_not_late(on_loop: OnLoop, wire: Wire) -> None:
     """An extent that is long in coming would cost a download that is under way."""
     body = os.urandom(100_000)
