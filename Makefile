@@ -13,13 +13,14 @@ WORKERS ?=
 SLOTS   ?=
 CACHE   ?=
 KILLS   ?= 200
+TRANSFERS ?= 10000
 SEEDS   ?= 2500
 SAMPLE  ?= 500
 MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth mutation kill-stack conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth mutation kill-stack transfers conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +85,9 @@ bench-queue: $(STAMP) ## Measure the ready queue beside others, and the engine (
 
 kill-stack: $(STAMP) ## kill -9 a working daemon at random (KILLS=200)
 	@$(BIN)/python -m tests.kill_stack --kills $(KILLS) $(ARGS)
+
+transfers: $(STAMP) ## Downloads that are cancelled or fail at random leave nothing (TRANSFERS=10000)
+	@$(BIN)/python -m tests.transfers --transfers $(TRANSFERS) $(ARGS)
 
 conformance: $(STAMP) ## Foreign Bot API clients against the sandbox, each in an environment of its own
 	@$(BIN)/python -m tests.conformance $(ARGS)

@@ -22,6 +22,7 @@ import email.utils
 import html
 import re
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import time
@@ -43,7 +44,7 @@ from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from prewarmd.worker.landing import Landing
 from prewarmd.worker.r2 import ObjectError, UnchangedError, code_of
-from prewarmd.worker.ranges import AT_ONCE, Part, Parts, RangelessError
+from prewarmd.worker.ranges import AT_ONCE, RANGED_BYTES, Part, Parts, RangelessError
 from prewarmd.worker.signing import Credentials, Signer, object_path
 from prewarmd.worker.spec import StoreSpec
 
@@ -76,8 +77,14 @@ class Fetcher:
     """GETs from one store, over one pool."""
 
     def __init__(
-        self, spec: StoreSpec, source: CredentialSource, *, clock: Callable[[], float] = time
+        self,
+        spec: StoreSpec,
+        source: CredentialSource,
+        *,
+        clock: Callable[[], float] = time,
+        ranged_bytes: int = RANGED_BYTES,
     ) -> None:
+        self._ranged_bytes = ranged_bytes
         self._source = source
         self._clock = clock
         self._helpers = 0
@@ -104,7 +111,7 @@ class Fetcher:
         condition = {"if-none-match": f'"{etag}"'} if etag else {}
         try:
             keys = await self._source.credentials()
-            order = _Order(path, condition, keys, Parts(landing), memory)
+            order = _Order(path, condition, keys, Parts(landing, self._ranged_bytes), memory)
             try:
                 await self._gather(order)
             except RangelessError:
@@ -127,6 +134,12 @@ class Fetcher:
                 await self._work(order)
         except ExceptionGroup as failed:
             first = failed.exceptions[0]
+            traceback.clear_frames(failed.__traceback__)
+        except asyncio.CancelledError as cancelled:
+            # A group's frames refer to what passes through them, and that to frames which had
+            # memory in their hands: they would live until garbage is collected, which is seldom.
+            traceback.clear_frames(cancelled.__traceback__)
+            raise
         finally:
             order.group = None
         try:

@@ -131,8 +131,9 @@ class Part:
 class Parts:
     """Of one object."""
 
-    def __init__(self, landing: Landing) -> None:
+    def __init__(self, landing: Landing, ranged_bytes: int = RANGED_BYTES) -> None:
         self.landing = landing
+        self._ranged_bytes = ranged_bytes
         self._takes_ranges = True
         self._left: deque[Part] = deque()
         self.begin_anew()
@@ -172,7 +173,7 @@ class Parts:
     def are_many(self, head: Head) -> bool:
         """Whether the object that a head announces comes in several."""
         knows = self._takes_ranges and head.get(b"accept-ranges").lower() != "none"
-        return knows and self.landing.is_pinned and self.landing.size_bytes >= RANGED_BYTES
+        return knows and self.landing.is_pinned and self.landing.size_bytes >= self._ranged_bytes
 
     def divide(self, first: Part, head: Head) -> None:
         """Its head is in, and its memory is there: `first` has begun, the rest may be taken."""

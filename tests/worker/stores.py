@@ -40,16 +40,21 @@ class RangedStore:
     asked: list[Ask] = field(default_factory=list)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            ask = self._read(await request_of(reader))
-            self.asked.append(ask)
-            if self.misdeed is not None and await self.misdeed(ask, writer):
-                await writer.drain()
-                writer.close()
-                await writer.wait_closed()
-                return
-            writer.write(self.head(ask))
-            await self.send(ask, writer, ask.end - ask.start)
+        while await self.answer(await request_of(reader), writer):
+            pass
+
+    async def answer(self, head: bytes, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether the connection is still good."""
+        ask = self._read(head)
+        self.asked.append(ask)
+        if self.misdeed is not None and await self.misdeed(ask, writer):
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            return False
+        writer.write(self.head(ask))
+        await self.send(ask, writer, ask.end - ask.start)
+        return True
 
     def _read(self, head: bytes) -> Ask:
         number = len(self.asked)

@@ -173,6 +173,7 @@ class Connection(asyncio.BufferedProtocol):
             return await answer
         finally:
             await self._end(answer)
+            del answer  # an error that it holds holds this frame, and so what it was given
 
     def _begin(self, sink: Sink, patience: Patience, now: float) -> None:
         self._sink, self._watch = sink, Watch(patience, now)
@@ -215,6 +216,7 @@ class Connection(asyncio.BufferedProtocol):
             await answer
         finally:
             await self._end(answer)
+            del answer
 
     def _expect(self) -> asyncio.Future[Answer]:
         answer = self._answer = asyncio.get_running_loop().create_future()
@@ -324,8 +326,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start_landing(self, into: memoryview) -> None:
         """What came with the head is copied, the rest goes where it belongs by itself."""
-        assert self._parser.head.length is not None
-        assert len(into) <= self._parser.head.length
         self._length = len(into)
         self._is_fit &= self._length == self._parser.head.length
         here = min(self._filled, self._length)
