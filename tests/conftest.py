@@ -3,14 +3,14 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from prewarmd.sandbox.town import Town
+from prewarmd.sandbox.town import BotApi, Town, residents
 from tests.support.house import House
 from tests.support.loops import OnLoop
 
@@ -34,6 +34,15 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def house(town: Town, tmp_path: Path) -> House:
     """What one test needs to run daemons of its own against the town."""
     return House(town, tmp_path, next(_numbers))
+
+
+@pytest.fixture
+async def bot_api() -> AsyncIterator[BotApi]:
+    """A Bot API server of this test's own."""
+    server = BotApi(residents())
+    await server.start()
+    yield server
+    await asyncio.to_thread(server.stop)
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -12,10 +11,13 @@ import pytest
 
 from prewarmd.sandbox.botapi import ids
 from prewarmd.sandbox.media import Format, make
-from prewarmd.sandbox.town import BotApi, Resident, residents
+from prewarmd.sandbox.town import BotApi, Resident
 
 CHANNEL, PRIVATE = 0, 1
 TOO_LARGE = 50_000_001
+NAMES = (
+    "Bad Request: photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png, .tif or .bmp"
+)
 TOO_BIG = (
     "Bad Request: file of size 10485761 bytes is too big for a photo; "
     "the maximum size is 10485760 bytes"
@@ -67,22 +69,13 @@ def _extension(data: bytes) -> str:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[BotApi]:
-    """A server of this test's own."""
-    server = BotApi(residents())
-    await server.start()
-    yield server
-    await asyncio.to_thread(server.stop)
+def alpha(bot_api: BotApi) -> Client:
+    return Client(bot_api, bot_api.bots[0])
 
 
 @pytest.fixture
-def alpha(server: BotApi) -> Client:
-    return Client(server, server.bots[0])
-
-
-@pytest.fixture
-def beta(server: BotApi) -> Client:
-    return Client(server, server.bots[1])
+def beta(bot_api: BotApi) -> Client:
+    return Client(bot_api, bot_api.bots[1])
 
 
 async def test_getme_and_getchat(alpha: Client) -> None:
@@ -176,6 +169,7 @@ async def test_errors_have_the_words_of_the_real_server(alpha: Client) -> None:
          "Bad Request: file must be non-empty"),
         ("sendPhoto", {"chat_id": alpha.chat(), "photo": b"no image"}, 400,
          "Bad Request: IMAGE_PROCESS_FAILED"),
+        ("sendPhoto", {"chat_id": alpha.chat(), "photo": make(Format.PNG, 9000, 5)}, 400, NAMES),
         ("sendPhoto", {"chat_id": alpha.chat(), "photo": make(Format.JPEG, 10_485_761, 5)}, 400,
          TOO_BIG),
         ("sendPhoto", {"chat_id": alpha.chat(), "photo": photo, "caption": "x" * 1025}, 400,
@@ -215,17 +209,17 @@ async def test_json_and_urlencoded_bodies_work(alpha: Client) -> None:
     ],
 )
 async def test_what_is_no_http_is_400_and_a_closed_connection(
-    server: BotApi, rubbish: bytes
+    bot_api: BotApi, rubbish: bytes
 ) -> None:
     """The server lives on."""
 
     def talk() -> bytes:
-        with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", bot_api.port), 5) as connection:
             connection.sendall(rubbish)
             return connection.recv(4096)
 
     assert b" 400 " in await asyncio.to_thread(talk)
-    assert await server.control("GET", "requests") == {}
+    assert await bot_api.control("GET", "requests") == {}
 
 
 async def test_scripted_faults_count_down(alpha: Client) -> None:

@@ -36,6 +36,8 @@ def sniff(data: bytes | bytearray) -> Sniffed:
         return _image(data)
     if (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[:4] == b"GIF8":
         return _image(data)
+    if head[:2] == b"BM" or head[:4] in (b"II*\0", b"MM\0*"):  # bitmap, TIFF
+        return _image(data)
     if head[4:8] == b"ftyp":
         return _mp4(bytes(data[:HEAD_BYTES]))
     if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
@@ -50,6 +52,8 @@ def _image(data: bytes | bytearray) -> Sniffed:
         with Image.open(io.BytesIO(data)) as image:  # reads the header only
             width, height = image.size
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return OTHER
+    except Image.DecompressionBombError:  # beyond 180 million pixels
         return OTHER
     return Sniffed("image", width, height)
 

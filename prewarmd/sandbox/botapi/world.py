@@ -32,6 +32,8 @@ _MIME = {
 }  # fmt: skip
 """By extension, as the server does it."""
 
+PHOTO_EXTENSIONS = ("jpg", "jpeg", "gif", "png", "tif", "bmp", "webp")
+"""Of file names; the server does not speak of the last one, which is taken all the same."""
 PHOTO_SIDES = (("s", 90), ("m", 320), ("x", 800), ("y", 1280), ("w", 2560))
 
 
@@ -283,7 +285,7 @@ class World:
                     f"file of size {size_bytes} bytes is too big for a photo; "
                     f"the maximum size is {PHOTO_BYTES_MAX} bytes"
                 )
-            _judge_photo(upload.sniffed)
+            _judge_photo(upload)
         elif size_bytes > self.file_bytes_max:
             raise ApiError(413, "Request Entity Too Large")
         detect = given.texts.get("disable_content_type_detection", "").lower() != "true"
@@ -341,12 +343,16 @@ class World:
         }
 
 
-def _judge_photo(sniffed: Sniffed) -> None:
+def _judge_photo(upload: Upload) -> None:
+    sniffed = upload.sniffed
     if sniffed.family != "image":
         raise bad_request("IMAGE_PROCESS_FAILED")
     wide, high = sniffed.width, sniffed.height
     if wide + high > 10_000 or max(wide, high) > 20 * max(1, min(wide, high)):
         raise bad_request("PHOTO_INVALID_DIMENSIONS")
+    if upload.file_name.rpartition(".")[2].lower() not in PHOTO_EXTENSIONS:
+        names = "Use one of .jpg, .jpeg, .gif, .png, .tif or .bmp"
+        raise bad_request(f"photo has unsupported extension. {names}")
 
 
 def _kind(asked: str, sniffed: Sniffed, *, detect: bool) -> str:
