@@ -46,12 +46,14 @@ class Charge(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One code: what it means to a person and what is done about it. `strains`: so many of it in a
-    row mean that the upstream is down."""
+    row mean that the upstream is down. `is_ours`: nobody was asked, so it tells nothing of a chat
+    or a bot."""
 
     remedy: Remedy
     meaning: str
     charge: Charge = Charge.NEVER
     strains: bool = False
+    is_ours: bool = False
 
 
 FAULTS: dict[str, Fault] = {
@@ -60,6 +62,9 @@ FAULTS: dict[str, Fault] = {
     "Sha256Mismatch": Fault(Remedy.GIVE_UP, "the object's bytes are not the promised ones"),
     "TooLarge": Fault(Remedy.GIVE_UP, "larger than Telegram, or the cache, takes"),
     "EmptyObject": Fault(Remedy.GIVE_UP, "the object has no bytes; Telegram refuses empty files"),
+    "UnfitPhoto": Fault(
+        Remedy.GIVE_UP, "Telegram would not take it as a photo; nothing was sent", is_ours=True
+    ),
     # The store.
     "BadCredentials": Fault(Remedy.CLOSE_BUCKET, "the store refuses our credentials"),
     "NoSuchBucket": Fault(Remedy.CLOSE_BUCKET, "the store has no such bucket"),

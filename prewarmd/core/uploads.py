@@ -260,7 +260,7 @@ class Uploads:
                 bot.gate.accept()
             case Remedy.CLOSE_BOT:
                 bot.gate.refuse(report.code, report.detail, now, began=began)
-            case Remedy.GIVE_UP:  # the chat and the bot were good enough to be told so
+            case Remedy.GIVE_UP if not fault.is_ours:  # chat and bot were good enough to say so
                 lane.gate.accept()
                 bot.gate.accept()
             case _ if fault.strains:

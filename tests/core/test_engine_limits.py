@@ -238,6 +238,21 @@ def test_a_media_that_telegram_refuses_fails_alone() -> None:
     world.check_quiet()
 
 
+def test_a_photo_that_was_not_sent_opens_no_chat() -> None:
+    """It fails without Telegram being asked: a chat that had thrown the bot out would count as good
+    again, and others would be sent there to be refused."""
+    world = World(["alpha"])
+    unfit = [Refused("ChatRefused"), Refused("UnfitPhoto")]
+    world.fates = fates_of(*unfit, of=verbs.Upload)
+    jobs = many(world, "alpha", 3)
+    while not any(world.state(job) is JobState.FAILED for job in jobs):
+        world.run(0.001)
+    assert [code for code, _ in world.engine.readiness(world.now)] == ["ChatRefused"]
+    world.finish()
+    assert [world.state(job) for job in jobs].count(JobState.READY) == 2
+    world.check_quiet()
+
+
 def test_the_daemon_says_that_it_is_not_ready_before_its_children_are() -> None:
     """A load balancer would send to a daemon that can do nothing."""
     world = World()
