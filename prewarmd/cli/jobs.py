@@ -75,6 +75,8 @@ def list_jobs(
 
 def _row(job: dict[str, Any]) -> list[str]:
     values = {**job, "error": words.fault(job["error"])}
+    if job["actual_kind"] not in (None, job["kind"]):
+        values["kind"] = f"{job['kind']} as {job['actual_kind']}"
     return [words.safe("" if values[name] is None else values[name]) for name in COLUMNS]
 
 

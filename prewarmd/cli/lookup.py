@@ -39,6 +39,9 @@ def lookup(
             _not_ready(error.problem, as_json=as_json)
             raise typer.Exit(ExitCode.NOT_READY) from None
     typer.echo(orjson.dumps(media) if as_json else words.safe(media["file_id"]))
+    if media["actual_kind"] != media["kind"]:
+        other = words.safe(media["actual_kind"])
+        typer.echo(f"prewarmd: to Telegram it is no {media['kind']} but: {other}", err=True)
 
 
 def _ask(client: Client, bot: str, what: str, kind: Kind | None, bucket: str | None) -> Any:

@@ -152,6 +152,7 @@ class Telegram(Section):
     connections: Annotated[Int, Field(ge=1, le=10_000)] = 100
     ca_file: Path | None = None
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    photo_fallback: Literal["document", "fail"] = "document"
 
 
 class Chat(Section):

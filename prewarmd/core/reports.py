@@ -66,6 +66,8 @@ class Uploaded:
     message_id: int
     answer_s: float
     """From the last byte to the answer."""
+    detail: str = ""
+    """Why the child sent it as another kind than was asked for; "" when it did not."""
 
 
 @dataclass(slots=True)

@@ -57,6 +57,8 @@ def policy_of(config: Config) -> EnginePolicy:
     sizes = EnginePolicy().size_max
     if config.telegram.server == "local":
         sizes = {**dict.fromkeys(Kind, LOCAL_FILE_MAX), Kind.PHOTO: sizes[Kind.PHOTO]}
+    if config.telegram.photo_fallback == "document":
+        sizes = {**sizes, Kind.PHOTO: sizes[Kind.DOCUMENT]}
     return EnginePolicy(
         workers=config.workers,
         slots=config.slots,
@@ -108,6 +110,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
             ca_file=str(telegram.ca_file) if telegram.ca_file else None,
             connections=max(1, telegram.connections // config.workers),
             proxy=telegram.proxy.get_secret_value() if telegram.proxy else None,
+            photo_fallback=telegram.photo_fallback,
         ),
         tokens={bot.slug: bot.token.get_secret_value() for bot in config.bots},
     )

@@ -33,6 +33,10 @@ class Metrics:
         self.finished = Counter(
             "prewarmd_finished_total", "Jobs finished, by how", ["outcome"], registry=r
         )
+        self.mismatches = Counter(
+            "prewarmd_kind_mismatches_total", "Uploads that became another kind than was asked for",
+            ["kind", "actual_kind"], registry=r,
+        )  # fmt: skip
         self.faults = Counter(
             "prewarmd_faults_total", "Faults that children reported", ["code"], registry=r
         )

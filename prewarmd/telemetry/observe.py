@@ -70,6 +70,8 @@ class Observer:
             ):
                 self.metrics.faults.labels(code).inc()
                 self.log.info("task.failed", child=index, task=task, code=code, detail=detail)
+            case reports.Uploaded(task=task, detail=detail) if detail:
+                self.log.info("upload.fell_back", child=index, task=task, detail=detail)
             case reports.UploadFailed():
                 self.metrics.faults.labels(report.code).inc()
                 self.log.info(
@@ -86,6 +88,8 @@ class Observer:
                 self.metrics.time_to_ready.observe(command.waited_s)
                 self.latency.observe(command.waited_s)
                 self.log.debug("job.ready", job=command.job, waited_s=round(command.waited_s, 3))
+                if command.kind != command.actual_kind:
+                    self._mismatch(command)
             case records.Join():
                 self.metrics.finished.labels("deduplicated").inc()
                 self.metrics.time_to_ready.observe(command.waited_s)
@@ -102,3 +106,8 @@ class Observer:
                 self.log.critical("daemon.gave_up", reason=failure)
             case _:
                 pass
+
+    def _mismatch(self, done: records.Complete) -> None:
+        """Its file_id is good for another method than the one that was asked for."""
+        self.metrics.mismatches.labels(done.kind, done.actual_kind).inc()
+        self.log.info("job.other_kind", job=done.job, kind=done.kind, actual_kind=done.actual_kind)

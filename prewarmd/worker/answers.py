@@ -28,6 +28,8 @@ class Accepted:
     file_unique_id: str
     actual_kind: str
     message_id: int
+    detail: str = ""
+    """Why it was sent as another kind than was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ class Worker:
             )  # fmt: skip
         return reports.Uploaded(
             task, outcome.file_id, outcome.file_unique_id, outcome.actual_kind,
-            outcome.message_id, answer_s,
+            outcome.message_id, answer_s, outcome.detail,
         )  # fmt: skip
 
     # -- small ones ------------------------------------------------------------------------------

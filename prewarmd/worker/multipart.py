@@ -41,14 +41,20 @@ def safe_name(name: str) -> str:
     return f"{stem}.{extension}" if extension else f"{stem}.bin"
 
 
-def envelope(fields: dict[str, str], file_field: str, file_name: str, boundary: str) -> Envelope:
-    """The parts for `fields` (our own texts: no line breaks) and one file."""
+def envelope(
+    fields: dict[str, str],
+    file_field: str,
+    file_name: str,
+    boundary: str,
+    content_type: str = "application/octet-stream",
+) -> Envelope:
+    """The parts for `fields` (our own texts: no line breaks) and one file of `content_type`."""
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
     ]
     parts.append(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{file_field}"; '
-        f'filename="{safe_name(file_name)}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        f'filename="{safe_name(file_name)}"\r\nContent-Type: {content_type}\r\n\r\n'
     )
     return Envelope("".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode(), boundary)

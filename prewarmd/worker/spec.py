@@ -33,6 +33,8 @@ class TelegramSpec:
     """Longest time in which the socket takes not a byte of the body."""
     answer_timeout_s: float = 120.0
     """From the last byte to the answer."""
+    photo_fallback: str = "document"
+    """What becomes of a photo that Telegram would refuse: "document", or "fail"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ socket. It is marked on the job board *before* that happens.
 import secrets
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from prewarmd.worker.http.errors import HttpError, TimedOutError, UnreachableErr
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from prewarmd.worker.multipart import envelope
+from prewarmd.worker.sense import sendable
 from prewarmd.worker.spec import TelegramSpec
 
 KEEPALIVE_S = 60.0
@@ -116,18 +118,28 @@ class Telegram:
         sent: Callable[[], None],
     ) -> Accepted | Refused:
         """Upload an extent; `sent` is called before the last bytes are handed to the socket. When
-        this returns, or is cancelled, nothing refers to the extent."""
-        method, field, options = METHODS[kind]
+        this returns, or is cancelled, nothing refers to the extent. What cannot be a photo goes as
+        a document, or not at all (`TelegramSpec.photo_fallback`)."""
+        size_bytes, fall_back = len(extent), self._spec.photo_fallback == "document"
+        media = sendable(extent, size_bytes, kind, file_name, fall_back=fall_back)
+        if isinstance(media, Refused):
+            return media
+        method, field, options = METHODS[media.kind]
         fields = {"chat_id": str(chat_id), "disable_notification": "true", **options}
-        around = envelope(fields, field, file_name, f"prewarmd{secrets.token_hex(12)}")
-        size_bytes = around.size_bytes(len(extent))
-        head = self._head(bot, method, around.content_type, size_bytes).encode() + around.head
+        boundary = f"prewarmd{secrets.token_hex(12)}"
+        around = envelope(fields, field, media.file_name, boundary, media.content_type)
+        body_bytes = around.size_bytes(size_bytes)
+        head = self._head(bot, method, around.content_type, body_bytes).encode() + around.head
         upload = _Upload(extent, around.tail, progress, sent)
         try:
             answer = await self._exchange(head, self._patience, upload)
         except HttpError as error:
             return self._broken(error, upload)
-        return classify(answer.head.status, answer.body, answer.head.get(b"retry-after") or None)
+        retry_after = answer.head.get(b"retry-after") or None
+        verdict = classify(answer.head.status, answer.body, retry_after)
+        if isinstance(verdict, Accepted) and media.refusal is not None:
+            return replace(verdict, detail=media.refusal.detail)
+        return verdict
 
     async def _exchange(
         self, head: bytes, patience: Patience, upload: _Upload | None = None

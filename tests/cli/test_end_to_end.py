@@ -87,6 +87,18 @@ async def test_warm_wait_lookup_status_doctor(place: Place) -> None:
     assert "ok       file_ids: all belong to the bots of today" in after.out
 
 
+async def test_a_photo_that_became_a_document_is_told(place: Place) -> None:
+    """Who sends the file_id back as a photo would be refused, and nobody would know why."""
+    await place.town.store.put_all([("gone/404.jpg", b"<!DOCTYPE html>" + b" " * 3000)])
+    await asyncio.to_thread(place.site.daemon)
+    assert (await place.run("warm", "--bot", "gamma", "gone/404.jpg", "--wait")).code == 0
+    listed = await place.run("jobs", "list", "--bot", "gamma")
+    assert "\tphoto as document\t" in listed.out
+    found = await place.run("lookup", "gamma", "gone/404.jpg")
+    assert found.out.startswith("BQAC")
+    assert "no photo but: document" in found.err
+
+
 async def test_a_prefix_names_its_failures(place: Place) -> None:
     """An object that Telegram refuses fails its batch: by key, code and message."""
     await place.town.store.put_all([("mixed/empty.jpg", b""), ("mixed/good.jpg", b"x" * 3000)])

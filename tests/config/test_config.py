@@ -156,6 +156,7 @@ MISTAKES = [
     ("[cache]\nbytes = 5", "cache.bytes", "at least", ""),
     ("[cache]\nttl_s = nan", "cache.ttl_s", "finite", ""),
     ("[telegram]\nserver = 'remote'", "telegram.server", "'hosted' or 'local'", ""),
+    ("[telegram]\nphoto_fallback = 'no'", "telegram.photo_fallback", "'document' or 'fail'", ""),
     ("[telegram]\napi_base = 'api.telegram.org'", "telegram.api_base", "not a http", "https://"),
     ("[telegram]\napi_base = 'http://h:x'", "telegram.api_base", "not a URL", "https://"),
     ("[telegram]\napi_base = 'http://a:b@h'", "telegram.api_base", "no user", "https://"),

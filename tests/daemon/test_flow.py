@@ -159,20 +159,23 @@ async def test_a_prefix_is_listed_and_warmed(house: House) -> None:
 
 
 async def test_objects_that_cannot_become_media_fail_with_their_reason(house: House) -> None:
-    """Each with its code; none of them is tried eight times."""
+    """Each with its code; none of them is tried eight times. Here photos must be photos."""
     empty = await house.store(b"", name="empty.jpg")
     rubbish = await house.store(b"no picture at all", name="rubbish.jpg")
+    riddle = await house.store(b"\xff\xd8\xff\xfe\0\2" + bytes(9000), name="riddle.jpg")
     large = await house.store(form=Format.JPEG, size_bytes=(10 << 20) + 1, name="large.jpg")
     wrong = await house.store(name="wrong.jpg")
     promised = "0" * 64
     cases: list[tuple[str, dict[str, Any], str]] = [
         (f"{house.prefix}missing.jpg", {}, "NoSuchKey"),
         (empty.key, {}, "EmptyObject"),
-        (rubbish.key, {}, "MediaRefused"),
+        (rubbish.key, {}, "UnfitPhoto"),
+        (riddle.key, {}, "MediaRefused"),
         (large.key, {}, "TooLarge"),
         (wrong.key, {"sha256": promised}, "Sha256Mismatch"),
     ]
-    async with house.daemon() as daemon:
+    strict = ("[telegram]\n", '[telegram]\nphoto_fallback = "fail"\n')
+    async with house.daemon(replace=strict) as daemon:
         for key, more, code in cases:
             [admitted] = await daemon.submit([{"bot": "alpha", "key": key, **more}])
             job = await daemon.finished(admitted["id"])
