@@ -58,6 +58,18 @@ class _Upload:
         self.begun = False
         self.complete = False
 
+    def at_once(self) -> tuple[memoryview, bytes]:
+        """The whole body, to go out together with the head of the request."""
+        self.begun = True
+        self._progress(len(self._extent))
+        self._sent()
+        self.complete = True
+        return self._extent, self._tail
+
+    def is_one_piece(self, connection: Connection) -> bool:
+        """Whether it is short enough for that."""
+        return len(self._extent) <= connection.piece_bytes
+
     async def write(self, connection: Connection) -> None:
         """See Connection.exchange."""
         self.begun = True
@@ -146,8 +158,12 @@ class Telegram:
     ) -> Answer:
         connection = await self._pool.take()
         try:
-            write = upload.write if upload else None
-            return await connection.exchange(head, _SMALL, patience, write)
+            if upload is None:
+                return await connection.exchange(head, _SMALL, patience)
+            if upload.is_one_piece(connection):
+                body = upload.at_once()
+                return await connection.exchange(head, _SMALL, patience, body=body)
+            return await connection.exchange(head, _SMALL, patience, upload.write)
         finally:
             self._pool.give(connection)
 

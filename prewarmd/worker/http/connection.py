@@ -16,7 +16,7 @@ exchanges that take too long (see `Patience`).
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import cast
 
@@ -27,6 +27,8 @@ from prewarmd.worker.http.patience import Patience, Watch
 
 SCRATCH_BYTES = 16 << 10
 """A head may have so many."""
+READ_BYTES = 4 << 10
+"""Read at once where there is no memory yet: what comes with a head has to be copied twice."""
 PIECE_BYTES, TLS_PIECE_BYTES = 256 << 10, 64 << 10
 """Written at once: over TLS a larger piece would be encrypted at once, and stop the loop (50 MB:
 188 ms, measured)."""
@@ -56,7 +58,9 @@ class Connection(asyncio.BufferedProtocol):
         self.piece_bytes = PIECE_BYTES
         """What is best written at once."""
         self._transport: asyncio.Transport | None = None
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Kept, because asking for the running one is a system call (getpid).
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
         self._scratch = bytearray(SCRATCH_BYTES)
         self._view = memoryview(self._scratch)
         self._filled = 0
@@ -100,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._filled == SCRATCH_BYTES:  # while memory is waited for, or of garbage
             self._filled = 0
             self._is_fit = False
-        return self._view[self._filled :]
+        return self._view[self._filled : self._filled + READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio."""
@@ -153,20 +157,27 @@ class Connection(asyncio.BufferedProtocol):
     # -- an exchange -----------------------------------------------------------------------------
 
     async def exchange(
-        self, request: bytes, sink: Sink, patience: Patience, write: Writer | None = None
+        self,
+        request: bytes,
+        sink: Sink,
+        patience: Patience,
+        write: Writer | None = None,
+        *,
+        body: Sequence[bytes | memoryview] = (),
     ) -> Answer:
-        """Send a request; its answer. `write` sends its body by `Connection.write`, and is told by
-        that when it need not go on. Raises HttpError, and then the connection is gone."""
+        """Send a request; its answer. `body` leaves together with the request, in one system call;
+        `write` sends what is too long for that by `Connection.write`, and is told by that when it
+        need not go on. Raises HttpError, and then the connection is gone."""
         assert self._stage is _Stage.IDLE
         assert self._transport is not None
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._begin(sink, patience, loop.time())
         self.used += 1
         answer = self._expect()
         try:
             if not answer.done():
-                self._transport.write(request)
-                self._written_bytes += len(request)
+                self._transport.writelines((request, *body))
+                self._written_bytes += len(request) + sum(map(len, body))
                 if write is not None:
                     await write(self)
             self._is_written, self._written_at = True, loop.time()
@@ -199,7 +210,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_tls:
             await asyncio.sleep(0)  # the transport below TLS, too; and others have their turn
         while self._is_full and not self._answer.done():
-            self._resumed = asyncio.get_running_loop().create_future()
+            self._resumed = self._loop.create_future()
             await self._resumed
         return not self._answer.done()
 
@@ -207,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
         """Go on with an answer that waited for memory: of its length, or less (see Sink)."""
         assert self._stage is _Stage.WAITING
         assert self._transport is not None
-        self._watch.rested(asyncio.get_running_loop().time())
+        self._watch.rested(self._loop.time())
         answer = self._expect()
         try:
             if not answer.done():
@@ -219,14 +230,14 @@ class Connection(asyncio.BufferedProtocol):
             del answer
 
     def _expect(self) -> asyncio.Future[Answer]:
-        answer = self._answer = asyncio.get_running_loop().create_future()
+        answer = self._answer = self._loop.create_future()
         if not self._is_fit:
             self._settle(LostError("the connection had ended"))
         return answer
 
     async def _end(self, answer: asyncio.Future[Answer]) -> None:
         """However it ended, the transport refers to nothing of ours afterwards."""
-        self.since = asyncio.get_running_loop().time()
+        self.since = self._loop.time()
         is_answered = answer.done() and not answer.cancelled() and answer.exception() is None
         self._is_fit &= is_answered
         if self._is_fit and self._held_bytes():
@@ -256,7 +267,7 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         self._transport.set_write_buffer_limits(0)
         while self._is_full and not self._lost.done():
-            self._resumed = asyncio.get_running_loop().create_future()
+            self._resumed = self._loop.create_future()
             await self._resumed
         if not self._lost.done():
             self._transport.set_write_buffer_limits(self.piece_bytes)

@@ -18,6 +18,7 @@ class Pool:
 
     def __init__(self, dialer: Dialer, *, limit: int, keepalive_s: float) -> None:
         self._dialer = dialer
+        self._loop = asyncio.get_running_loop()
         self.limit = limit
         """Connections at most."""
         self._keepalive_s = keepalive_s
@@ -69,7 +70,7 @@ class Pool:
         self._next()
 
     async def _wait(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[None] = self._loop.create_future()
         self._line.append(turn)
         try:
             await turn
@@ -90,11 +91,11 @@ class Pool:
 
     def _start_sweeping(self) -> None:
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """End what takes too long, and what was idle for too long."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for connection in self._taken:
             connection.sweep(now)
         keep = []
