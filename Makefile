@@ -20,7 +20,7 @@ MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue sim sim-teeth mutation kill-stack transfers conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue bench-data sim sim-teeth mutation kill-stack transfers conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench: $(STAMP) ## Measure (bench/*.py)
 
 bench-queue: $(STAMP) ## Measure the ready queue beside others, and the engine (ARGS=--json)
 	@$(BIN)/python -m bench.queue $(ARGS)
+
+bench-data: $(STAMP) ## Measure the data plane and the daemon beside others (nginx; ARGS=--json)
+	@$(BIN)/python -m bench.data_plane $(ARGS)
 
 kill-stack: $(STAMP) ## kill -9 a working daemon at random (KILLS=200)
 	@$(BIN)/python -m tests.kill_stack --kills $(KILLS) $(ARGS)

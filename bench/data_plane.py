@@ -1,0 +1,308 @@
+"""The data plane and the whole daemon beside others, with the goals they must meet.
+
+All clients talk to one nginx on loopback, each in a process of its own; what counts is the CPU of
+that process, because wall time is shared with the servers. Rounds alternate between the clients,
+the clock of the machine is watched by a fixed loop beside each (`bench.calibrate`), ratios are
+taken within a round, and the median over the rounds counts. Objects are of 100 KB +- 10 %, no two
+alike. Without pacing, so that Telegram's rates do not hide what a media costs.
+
+Needs nginx (Debian: nginx-light). `--quick` only shows that all of it works.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from bench.calibrate import loop_s, speed
+from bench.data import catalogue, daemon, objects, signing, table
+from bench.data.clients.base import Plan
+from bench.data.nginx import MissingError, Nginx
+from bench.data.objects import BUCKET, Object
+from bench.data.process import Clients
+from bench.data.samples import Samples
+from bench.data.sink import Sink
+
+LARGE_BYTES = 20_000_000
+GETTERS = ("prewarmd", "hashing", "aiobotocore", "boto3", "obstore", "aiohttp")
+TLS_GETTERS = ("prewarmd", "aiobotocore", "boto3", "aiohttp")
+LARGE_GETTERS = ("prewarmd", "aiobotocore", "obstore", "aiohttp")
+POSTERS = ("prewarmd", "aiohttp")
+CHILDREN, SLOTS = 5, 16
+
+
+@dataclass(slots=True)
+class Scale:
+    """How much is done."""
+
+    photo_bytes: int = 100_000
+    """The goals are for this."""
+    rounds: int = 5
+    daemon_rounds: int = 3
+    requests: int = 2000
+    """In a round, by each client."""
+    large: int = 24
+    media: int = 3000
+    """In a run of a daemon, behind as many that warm it up."""
+    rows: int = 1_000_000
+    hits: int = 1000
+
+    @classmethod
+    def quick(cls) -> "Scale":
+        """Shows that it works, and nothing else."""
+        return cls(
+            rounds=1, daemon_rounds=1, requests=200, large=4, media=400, rows=20_000, hits=200
+        )
+
+
+@dataclass(slots=True)
+class Ground:
+    """What all measure on."""
+
+    scale: Scale
+    folder: Path
+    nginx: Nginx
+    before: list[Object]
+    photos: list[Object]
+    large: list[Object]
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def plan(self, *, tls: bool = False, slots: int = SLOTS, about: int = 0) -> Plan:
+        """For a client and objects of about that size, or photos."""
+        about = about or self.scale.photo_bytes
+        url = self.nginx.url(tls=tls)
+        ca_file = str(self.nginx.ca_file) if tls else None
+        return Plan(url, url, BUCKET, ca_file, slots, about * 11 // 10)
+
+    def place(self, *, tls: bool = False, telegram: str = "", **more: int) -> daemon.Place:
+        """For a daemon."""
+        url = self.nginx.url(tls=tls)
+        return daemon.Place(url, telegram or url, self.nginx.ca_file if tls else None, **more)
+
+
+# -- one client's requests -------------------------------------------------------------------------
+
+
+def _transfer(
+    ground: Ground, verb: str, names: tuple[str, ...], plan: Plan, asked: list[Object]
+) -> Samples:
+    """CPU seconds per request of those clients."""
+    samples = Samples()
+    with ExitStack() as stack:
+        clients = {name: stack.enter_context(Clients(name, plan)) for name in names}
+        for client in clients.values():  # connections, and memory that is touched first
+            client.run(verb, asked)
+        for number in range(ground.scale.rounds):
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
+                samples.add(name, clients[name].run(verb, asked).cpu_s / len(asked) * 1e6)
+    print(f"{verb} x {len(asked)}, us: {samples.told()}", flush=True)
+    return samples
+
+
+def measure_gets(ground: Ground) -> None:
+    """GET of 100 KB, over http and over TLS."""
+    asked = ground.photos[: ground.scale.requests]
+    for tls, names in ((False, GETTERS), (True, TLS_GETTERS)):
+        what = "get_100k_tls" if tls else "get_100k"
+        samples = _transfer(ground, "get", names, ground.plan(tls=tls), asked)
+        for name in names:
+            ground.figures[f"{what}_us.{name}"] = samples.median(name)
+        for name in names[1:]:
+            ground.figures[f"{what}_ratio.{name}"] = samples.ratio("prewarmd", name)
+
+
+def measure_large_gets(ground: Ground) -> None:
+    """GET of 20 MB, over http."""
+    plan = ground.plan(slots=4, about=LARGE_BYTES)
+    samples = _transfer(ground, "get", LARGE_GETTERS, plan, ground.large)
+    gb = sum(one.size_bytes for one in ground.large) / len(ground.large) / 1e9
+    for name in LARGE_GETTERS:
+        ground.figures[f"get_20m_s_per_gb.{name}"] = samples.median(name) / 1e6 / gb
+
+
+def measure_posts(ground: Ground) -> None:
+    """POST of 100 KB out of memory, over http and over TLS."""
+    asked = ground.photos[: ground.scale.requests]
+    for tls in (False, True):
+        what = "post_100k_tls" if tls else "post_100k"
+        samples = _transfer(ground, "post", POSTERS, ground.plan(tls=tls), asked)
+        for name in POSTERS:
+            ground.figures[f"{what}_us.{name}"] = samples.median(name)
+        ground.figures[f"{what}_ratio.aiohttp"] = samples.ratio("prewarmd", "aiohttp")
+
+
+def measure_signing(ground: Ground) -> None:
+    """Signatures, a key of its own each."""
+    if not signing.agree("strange/käy +%~.jpg"):
+        raise RuntimeError("the signers do not agree")
+    samples = Samples()
+    for number in range(ground.scale.rounds + 1):
+        count = ground.scale.requests
+        keys = [f"alpha/photo/{number:08x}/{n:032x}.jpg" for n in range(count)]
+        ours, theirs = (signing.us_each(s, keys) for s in (signing.prewarmd, signing.botocore))
+        if number:  # the first one warms up
+            samples.add("prewarmd", ours)
+            samples.add("botocore", theirs)
+    print(f"sign, us: {samples.told()}", flush=True)
+    ground.figures["sign_us.prewarmd"] = samples.median("prewarmd")
+    ground.figures["sign_us.botocore"] = samples.median("botocore")
+    ground.figures["sign_ratio.botocore"] = samples.ratio("prewarmd", "botocore")
+
+
+# -- whole media -----------------------------------------------------------------------------------
+
+
+def measure_daemon(ground: Ground) -> None:
+    """The whole daemon beside clients that do the same work and keep nothing."""
+    full = _catalogue(ground)
+    samples, rates = Samples(), Samples()
+    shapes = {
+        f"{name}.{word}": (name, count)
+        for word, count in (("one", 1), ("five", CHILDREN))
+        for name in ("minimal", "obstore_aiohttp")
+    }
+    with ExitStack() as stack:
+        clients = {
+            shape: stack.enter_context(Clients(name, ground.plan(), count))
+            for shape, (name, count) in shapes.items()
+        }
+        for client in clients.values():
+            client.run("media", ground.before)
+        for number in range(ground.scale.daemon_rounds):
+            for what in ("http", "tls", "1m_rows"):
+                directory = ground.folder / "states" / f"{what}-{number}"
+                if what == "1m_rows":
+                    catalogue.copy(full, directory)
+                place = ground.place(tls=what == "tls")
+                run = asyncio.run(daemon.work(place, directory, ground.before, ground.photos))
+                samples.add(what, run.cpu_us)
+                rates.add(what, run.per_minute)
+                if what == "http":
+                    samples.add("supervisor", run.supervisor_us)
+                    for shape, client in clients.items():
+                        spent = client.run("media", ground.photos)
+                        samples.add(shape, spent.cpu_s / len(ground.photos) * 1e6)
+            print(f"media, us: {samples.told()}", flush=True)
+    print(f"media per minute: {rates.told()}", flush=True)
+    found = ground.figures
+    found["daemon_cpu_us_per_media"] = samples.median("http")
+    found["daemon_supervisor_us"] = samples.median("supervisor")
+    found["daemon_tls_cpu_us_per_media"] = samples.median("tls")
+    found["daemon_1m_rows_cpu_us_per_media"] = samples.median("1m_rows")
+    found["daemon_media_per_minute"] = rates.median("http")
+    found["daemon_tls_media_per_minute"] = rates.median("tls")
+    for shape, (name, _) in shapes.items():
+        found[f"{name}_us.{shape.partition('.')[2]}"] = samples.median(shape)
+    # One process is what costs the rivals least, so that is what they are judged by.
+    found["ratio_to_minimal_client"] = samples.ratio("http", "minimal.one")
+    found["ratio_to_obstore"] = samples.ratio("http", "obstore_aiohttp.one")
+
+
+def measure_sink(ground: Ground) -> None:
+    """That every byte arrives: the same runs, into a sink that hashes."""
+    full = _catalogue(ground)
+    for what in ("http", "tls", "1m_rows"):
+        tls = what == "tls"
+        directory = ground.folder / "states" / f"sink-{what}"
+        if what == "1m_rows":
+            catalogue.copy(full, directory)
+        with Sink(ground.nginx.folder if tls else None) as sink:
+            place = ground.place(tls=tls, telegram=sink.url)
+            run, wrong = asyncio.run(daemon.wrong_bodies(place, directory, sink, ground.photos))
+        ground.figures[f"sink_wrong.{what}"] = wrong
+        print(f"sink, {what}: {wrong} of {len(ground.photos)} wrong, {run.cpu_us:,.0f} us")
+
+
+def measure_hits(ground: Ground) -> None:
+    """Media whose bytes are in the arena already, beside media that are downloaded."""
+    samples, count = Samples(), ground.scale.hits
+    place = ground.place(cache_bytes=256 << 20)
+    for number in range(ground.scale.daemon_rounds):
+        directory = ground.folder / "states" / f"hits-{number}"
+        before, asked = ground.before[:count], ground.photos[:count]
+        miss, hit = asyncio.run(daemon.hits(place, directory, before, asked))
+        samples.add("miss", miss.cpu_us)
+        samples.add("hit", hit.cpu_us)
+    print(f"hits, us: {samples.told()}", flush=True)
+    ground.figures["hit_us"] = samples.median("hit")
+    ground.figures["miss_us"] = samples.median("miss")
+    ground.figures["hit_ratio"] = samples.ratio("hit", "miss")
+
+
+def _catalogue(ground: Ground) -> Path:
+    """A state directory with a full catalogue, made once."""
+    directory = ground.folder / "full"
+    if not directory.exists():
+        print(f"filling a catalogue with {ground.scale.rows:,} rows", flush=True)
+        catalogue.fill(directory, ground.scale.rows, daemon.BOTS)
+    return directory
+
+
+MEASURES: dict[str, Callable[[Ground], None]] = {
+    "gets": measure_gets,
+    "large": measure_large_gets,
+    "posts": measure_posts,
+    "signing": measure_signing,
+    "daemon": measure_daemon,
+    "sink": measure_sink,
+    "hits": measure_hits,
+}
+"""By the names that choose them. What is measured next gets a function and a name here, and its
+line in `table.SECTIONS` is no later one any more."""
+
+
+# -- all of it -------------------------------------------------------------------------------------
+
+
+def measure(names: list[str], scale: Scale) -> dict[str, float]:
+    """The figures of those measures."""
+    loops = [loop_s()]
+    with tempfile.TemporaryDirectory(prefix="prewarmd-bench-") as path:
+        folder = Path(path)
+        root = folder / "root"
+        before = objects.make(root, "before", scale.media, scale.photo_bytes)
+        photos = objects.make(root, "photos", scale.media, scale.photo_bytes)
+        large = objects.make(root, "large", scale.large, LARGE_BYTES)
+        with Nginx(folder / "nginx", root) as nginx:
+            ground = Ground(scale, folder, nginx, before, photos, large)
+            for name in names:
+                MEASURES[name](ground)
+                loops.append(loop_s())
+    ground.figures["machine_speed"] = speed(*loops)
+    return ground.figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-data", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--quick", action="store_true", help="show that it works")
+    for each in fields(Scale):
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=int, metavar="N")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in MEASURES]
+    if unknown:
+        parser.error(f"nothing is called {unknown[0]}; there are {', '.join(MEASURES)}")
+    scale = Scale.quick() if asked.quick else Scale()
+    given = {each.name: getattr(asked, each.name) for each in fields(Scale)}
+    scale = replace(scale, **{name: value for name, value in given.items() if value is not None})
+    try:
+        figures = measure(asked.names or list(MEASURES), scale)
+    except MissingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(table.render(figures))
+    print(f"\nmachine speed {figures['machine_speed']:.2f}")
+    if asked.json:
+        print(json.dumps(table.as_object(figures)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
