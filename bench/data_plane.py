@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.calibrate import loop_s, speed
 from bench.data import catalogue, daemon, objects, signing, table
 from bench.data.clients.base import Plan
-from bench.data.nginx import MissingError, Nginx
+from bench.data.nginx import MissingError, Nginx, find
 from bench.data.objects import BUCKET, Object
 from bench.data.process import Clients
 from bench.data.samples import Samples
@@ -44,7 +44,7 @@ class Scale:
     """The goals are for this."""
     rounds: int = 5
     daemon_rounds: int = 3
-    requests: int = 2000
+    requests: int = 1000
     """In a round, by each client."""
     large: int = 24
     media: int = 3000
@@ -226,12 +226,14 @@ def measure_hits(ground: Ground) -> None:
     for number in range(ground.scale.daemon_rounds):
         directory = ground.folder / "states" / f"hits-{number}"
         before, asked = ground.before[:count], ground.photos[:count]
-        miss, hit = asyncio.run(daemon.hits(place, directory, before, asked))
-        samples.add("miss", miss.cpu_us)
-        samples.add("hit", hit.cpu_us)
+        miss_us, hit_us, again_bytes = asyncio.run(daemon.hits(place, directory, before, asked))
+        samples.add("miss", miss_us)
+        samples.add("hit", hit_us)
+        samples.add("bytes", again_bytes)
     print(f"hits, us: {samples.told()}", flush=True)
     ground.figures["hit_us"] = samples.median("hit")
     ground.figures["miss_us"] = samples.median("miss")
+    ground.figures["hit_downloaded_bytes"] = samples.median("bytes")
     ground.figures["hit_ratio"] = samples.ratio("hit", "miss")
 
 
@@ -262,6 +264,7 @@ line in `table.SECTIONS` is no later one any more."""
 
 def measure(names: list[str], scale: Scale) -> dict[str, float]:
     """The figures of those measures."""
+    find()  # before anything is made
     loops = [loop_s()]
     with tempfile.TemporaryDirectory(prefix="prewarmd-bench-") as path:
         folder = Path(path)

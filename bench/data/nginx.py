@@ -24,6 +24,7 @@ from prewarmd.sandbox import children
 PORTS = range(20_000, 32_768)
 """Below those that the kernel gives to outgoing connections."""
 START_WAIT_S = 10.0
+SILENCE_S = 0.3
 ANSWER = (
     '{"ok":true,"result":{"message_id":7,"date":1700000000,"chat":{"id":-1001,"type":"channel"},'
     '"photo":[{"file_id":"AgACAgIAAx0Cbench-small","file_unique_id":"AQADsmall","file_size":1283,'
@@ -147,6 +148,9 @@ class Nginx:
                 self.__exit__()
                 raise RuntimeError(f"nginx does not start: {log.read_text()[-500:]}")
             time.sleep(0.02)
+        if not self._waits_for_bodies():
+            self.__exit__()
+            raise RuntimeError("nginx answers uploads before it has read them")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,6 +164,19 @@ class Nginx:
                 return True
         except OSError:
             return False
+
+    def _waits_for_bodies(self) -> bool:
+        """Whether the trap is avoided: nothing is said to half a body."""
+        with socket.create_connection(("127.0.0.1", self._port)) as half:
+            half.sendall(
+                b"POST /bot1:x/sendPhoto HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
+            )
+            half.settimeout(SILENCE_S)
+            try:
+                half.recv(1)
+                return False
+            except TimeoutError:
+                return True
 
     def _certify(self) -> None:
         authority = trustme.CA()

@@ -131,6 +131,7 @@ SECTIONS: tuple[tuple[str, tuple[Line, ...]], ...] = (
             Line("hit_us", "hit"),
             Line("miss_us", "miss"),
             Line("hit_ratio", "hit / miss", "", at_most=1 / 2),
+            Line("hit_downloaded_bytes", "bytes downloaded for hits", "", at_most=0),
         ),
     ),
     (
