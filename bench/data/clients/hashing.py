@@ -1,7 +1,7 @@
 """As `prewarmd`, but a GET is hashed as it lands: what the daemon does."""
 
 from bench.data.clients import prewarmd
-from prewarmd.worker.fetch import Landing
+from prewarmd.worker.landing import Landing
 
 
 class Client(prewarmd.Client):
