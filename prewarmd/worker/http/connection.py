@@ -14,26 +14,21 @@ exchanges that take too long (see `Patience`).
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from typing import cast
+from typing import Any, cast
 
 from prewarmd.worker.http.answer import Answer, Collector, Place, Sink, Small
 from prewarmd.worker.http.errors import GarbledError, HttpError, LostError, TimedOutError
 from prewarmd.worker.http.head import Head, Parser
+from prewarmd.worker.http.outgoing import Outgoing
 from prewarmd.worker.http.patience import Patience, Watch
 
 SCRATCH_BYTES = 16 << 10
 """A head may have so many."""
 READ_BYTES = 4 << 10
 """Read at once where there is no memory yet: what comes with a head has to be copied twice."""
-PIECE_BYTES, TLS_PIECE_BYTES = 256 << 10, 64 << 10
-"""Written at once: over TLS a larger piece would be encrypted at once, and stop the loop (50 MB:
-188 ms, measured)."""
 _HEAD_END = b"\r\n\r\n"
-_RESET = struct.pack("ii", 1, 0)
 
 
 class _Stage(Enum):
@@ -55,8 +50,6 @@ class Connection(asyncio.BufferedProtocol):
         """Exchanges so far."""
         self.since = now
         """When its last exchange ended."""
-        self.piece_bytes = PIECE_BYTES
-        """What is best written at once."""
         self._transport: asyncio.Transport | None = None
         # Kept, because asking for the running one is a system call (getpid).
         self._loop = asyncio.get_running_loop()
@@ -73,16 +66,16 @@ class Connection(asyncio.BufferedProtocol):
         self._length = 0
         self._collector: Collector | None = None
         self._answer: asyncio.Future[Answer] | None = None
-        self._resumed: asyncio.Future[None] | None = None
-        self._is_full = False
+        self._out = Outgoing(self._loop, self._lost)
         self._is_written = True
-        self._is_tls = False
+        self._rests = False
+        """The server is not waited for."""
         self.is_tunnelling = False
         """The answer is a proxy's: behind a 200 begins what it tunnels."""
         self._is_fit = True
         """Nothing happened after which it cannot be used again."""
         self._written_at = now
-        self._written_bytes = self._moved_bytes = 0
+        self._moved_bytes = 0
 
     # -- asyncio ---------------------------------------------------------------------------------
 
@@ -92,10 +85,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def attach(self, transport: asyncio.Transport) -> None:
         """That transport carries it from now on: the first, or TLS within a tunnel."""
-        self._is_tls = transport.get_extra_info("ssl_object") is not None
-        self.piece_bytes = TLS_PIECE_BYTES if self._is_tls else PIECE_BYTES
         self._transport = transport
-        transport.set_write_buffer_limits(self.piece_bytes)
+        self._out.attach(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See asyncio. Never empty, also when nothing is expected: TLS asks in advance."""
@@ -137,22 +128,17 @@ class Connection(asyncio.BufferedProtocol):
             self._close_body()
         self._settle(LostError(self._where()))
         self._into = None
-        self._wake()
+        self._out.wake()
         if not self._lost.done():
             self._lost.set_result(None)
 
     def pause_writing(self) -> None:
         """See asyncio."""
-        self._is_full = True
+        self._out.fill()
 
     def resume_writing(self) -> None:
         """See asyncio."""
-        self._is_full = False
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._resumed is not None and not self._resumed.done():
-            self._resumed.set_result(None)
+        self._out.resume()
 
     # -- an exchange -----------------------------------------------------------------------------
 
@@ -176,8 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         answer = self._expect()
         try:
             if not answer.done():
-                self._transport.writelines((request, *body))
-                self._written_bytes += len(request) + sum(map(len, body))
+                self._out.write(request, *body)
                 if write is not None:
                     await write(self)
             self._is_written, self._written_at = True, loop.time()
@@ -193,7 +178,7 @@ class Connection(asyncio.BufferedProtocol):
         self._collector = None
         self._done_bytes = 0
         self._is_written = False
-        self._written_bytes = self._held_bytes()
+        self._out.begin()
         self._moved_bytes = 0
 
     async def write(self, piece: bytes | memoryview) -> bool:
@@ -203,15 +188,35 @@ class Connection(asyncio.BufferedProtocol):
         assert self._answer is not None
         if self._answer.done():
             return False
-        self._transport.write(piece)
-        self._written_bytes += len(piece)
+        self._out.write(piece)
         if self._transport.is_closing():
             await self.gone()  # it found the peer gone, and takes whatever it is given
-        if self._is_tls:
+        if self._out.is_tls:
             await asyncio.sleep(0)  # the transport below TLS, too; and others have their turn
-        while self._is_full and not self._answer.done():
-            self._resumed = self._loop.create_future()
-            await self._resumed
+        while self._out.is_full and not self._answer.done():
+            await self._out.change()
+        return not self._answer.done()
+
+    async def until(self, done: asyncio.Future[Any]) -> bool:
+        """Within `write`: wait for something of the caller's, which is not held against the server;
+        False when no more is wanted, as in `write`."""
+        assert self._answer is not None
+        done.add_done_callback(self._out.wake)
+        self._rests = True
+        try:
+            while not (done.done() or self._answer.done()):
+                await self._out.change()
+        finally:
+            self._rests = False
+            done.remove_done_callback(self._out.wake)
+        self._watch.rested(self._loop.time())
+        return not self._answer.done()
+
+    async def flushed(self) -> bool:
+        """Within `write`: wait until the transport refers to nothing that was written; False when
+        no more is wanted, as in `write`."""
+        assert self._answer is not None
+        await self._out.drained()
         return not self._answer.done()
 
     async def land(self, into: memoryview) -> None:
@@ -240,10 +245,10 @@ class Connection(asyncio.BufferedProtocol):
         self.since = self._loop.time()
         is_answered = answer.done() and not answer.cancelled() and answer.exception() is None
         self._is_fit &= is_answered
-        if self._is_fit and self._held_bytes():
-            await self._drained()
+        if self._is_fit:
+            await self._out.drained()  # the server has answered, and still reads on
         if not self._is_fit:
-            if not is_answered or self._held_bytes():
+            if not is_answered or self._out.held_bytes:
                 self.abort()
             elif self._transport is not None:
                 self._transport.abort()  # all is said: no reset
@@ -255,22 +260,12 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def sent_bytes(self) -> int:
         """Of the request, head included, that the socket has taken."""
-        return self._written_bytes - self._held_bytes()
+        return self._out.taken_bytes
 
-    def _held_bytes(self) -> int:
-        """That the transport refers to and the kernel has not taken."""
-        transport = self._transport
-        return 0 if transport is None or self._lost.done() else transport.get_write_buffer_size()
-
-    async def _drained(self) -> None:
-        """The server has answered and still reads on: wait for it, as long as it does."""
-        assert self._transport is not None
-        self._transport.set_write_buffer_limits(0)
-        while self._is_full and not self._lost.done():
-            self._resumed = self._loop.create_future()
-            await self._resumed
-        if not self._lost.done():
-            self._transport.set_write_buffer_limits(self.piece_bytes)
+    @property
+    def piece_bytes(self) -> int:
+        """What is best written at once."""
+        return self._out.piece_bytes
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -378,7 +373,7 @@ class Connection(asyncio.BufferedProtocol):
             answer.set_result(outcome)
         else:
             answer.set_exception(outcome)
-        self._wake()
+        self._out.wake()
 
     def _where(self) -> str:
         if self._stage is _Stage.LANDING or self._stage is _Stage.COLLECTING:
@@ -400,29 +395,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def sweep(self, now: float) -> None:
         """End an exchange that takes too long."""
-        if self._answer is None or self._stage is _Stage.WAITING:
+        if self._answer is None or self._stage is _Stage.WAITING or self._rests:
             return
-        held_bytes = self._held_bytes()
+        held_bytes = self._out.held_bytes
         awaits_head = self._stage is _Stage.HEAD and self._is_written and not held_bytes
-        moved_bytes = self._moved_bytes + self._written_bytes - held_bytes
+        moved_bytes = self._moved_bytes + self._out.written_bytes - held_bytes
         sent_at = self._written_at if awaits_head else None
         if late := self._watch.lateness(now, moved_bytes, sent_at):
             self._fail(TimedOutError(late))
 
     def abort(self) -> None:
-        """End it now. The peer sees a reset: else the kernel would go on delivering what it has
-        taken, and then say that all is well."""
+        """End it now. The peer sees a reset."""
         self._is_fit = False
-        transport = self._transport
-        if transport is None or self._lost.done():
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None and not transport.is_closing():
-            try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except OSError:
-                pass  # it is closed already
-        transport.abort()
+        self._out.reset()
 
     async def gone(self) -> None:
         """Wait until the transport is, and refers to nothing any more."""
