@@ -10,8 +10,6 @@ still has all the helpers it may have.
 import argparse
 import asyncio
 import random
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -27,8 +25,8 @@ from prewarmd.worker.ranges import AT_ONCE
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec
 from tests.support.loops import descriptors, until_true
-from tests.worker.http.servers import request_of, serving, silence
-from tests.worker.stores import Ask, RangedStore, refusal_of
+from tests.worker.http.servers import request_of, reset, serving, silence
+from tests.worker.stores import Ask, RangedStore, meeting, refusal_of
 
 RANGED_BYTES = 256 << 10
 """A small film, so that thousands can be fetched."""
@@ -149,18 +147,7 @@ class Transfers:
         self._is_calm = True
         store = self._stores[-1]
         self.outcome.ranges = sum(not ask.is_plain for store in self._stores for ask in store.asked)
-        at_once: list[Ask] = []
-        everyone = asyncio.Event()
-
-        async def meet(ask: Ask, _: asyncio.StreamWriter) -> bool:
-            at_once.append(ask)
-            if len(at_once) == AT_ONCE:
-                everyone.set()
-            if not ask.is_plain:
-                await everyone.wait()
-            return False
-
-        store.misdeed = meet
+        store.misdeed = meeting(AT_ONCE)
         async with asyncio.timeout(10):
             extent = bytearray(len(store.body))
             assert await self._get(fetcher, len(SIZES_BYTES) - 1, extent) == ""
@@ -189,9 +176,7 @@ class Transfers:
 
     async def _reset(self, store: RangedStore, ask: Ask, writer: asyncio.StreamWriter) -> None:
         await self._cut(store, ask, writer)
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset(writer)
 
     async def _stall(self, store: RangedStore, ask: Ask, writer: asyncio.StreamWriter) -> None:
         if self._chance.random() < 0.5:

@@ -83,6 +83,7 @@ class Fetcher:
         *,
         clock: Callable[[], float] = time,
         ranged_bytes: int = RANGED_BYTES,
+        patience: Patience | None = None,
     ) -> None:
         self._ranged_bytes = ranged_bytes
         self._source = source
@@ -97,7 +98,9 @@ class Fetcher:
         context = ssl.create_default_context(cafile=spec.ca_file) if self._origin.is_tls else None
         dialer = Dialer(self._origin, context=context, connect_s=spec.connect_timeout_s)
         self._pool = Pool(dialer, limit=spec.connections, keepalive_s=spec.keepalive_s)
-        self._patience = Patience(head_s=spec.header_timeout_s, idle_s=spec.body_timeout_s)
+        self._patience = patience or Patience(
+            head_s=spec.header_timeout_s, idle_s=spec.body_timeout_s
+        )
 
     async def close(self) -> None:
         """End every connection."""

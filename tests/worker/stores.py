@@ -84,3 +84,20 @@ class RangedStore:
 def refusal_of(status: str) -> bytes:
     """An answer without a body."""
     return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def meeting(number: int) -> Misdeed:
+    """No part is answered before so many requests are there."""
+    arrived = 0
+    everyone = asyncio.Event()
+
+    async def misdeed(ask: Ask, _: asyncio.StreamWriter) -> bool:
+        nonlocal arrived
+        arrived += 1
+        if arrived == number:
+            everyone.set()
+        if not ask.is_plain:
+            await everyone.wait()
+        return False
+
+    return misdeed

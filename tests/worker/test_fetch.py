@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -40,13 +41,13 @@ class Source:
         return self.known[0]
 
 
-def lean(url: str, source: Source | None = None, connections: int = 4) -> Fetcher:
+def lean(url: str, source: Source | None = None, connections: int = 4, **options: Any) -> Fetcher:
     """A fetcher that waits for nothing long."""
     spec = StoreSpec(
         endpoint=url, region="auto", access_key_id="id", secret_access_key="secret",
         connections=connections, connect_timeout_s=1, header_timeout_s=1, body_timeout_s=1,
     )  # fmt: skip
-    return Fetcher(spec, source or Source(), clock=lambda: NOW)
+    return Fetcher(spec, source or Source(), clock=lambda: NOW, **options)
 
 
 async def landed(

@@ -13,7 +13,7 @@ from prewarmd.worker.ranges import AT_ONCE, RANGED_BYTES
 from tests.support.loops import until_true
 from tests.worker.http.servers import serving as serving_script
 from tests.worker.http.servers import silence
-from tests.worker.stores import Ask, Misdeed, RangedStore, refusal_of
+from tests.worker.stores import Ask, Misdeed, RangedStore, meeting, refusal_of
 from tests.worker.test_fetch import landed, lean, refusal
 
 BODY = os.urandom(RANGED_BYTES + 100_001)
@@ -54,18 +54,7 @@ async def test_a_large_object_comes_in_parts_that_are_pinned(size: int | None) -
 
 async def test_parts_do_come_at_the_same_time() -> None:
     """They would be asked for one by one, and nothing be won."""
-    everyone = asyncio.Event()
-    arrived: list[Ask] = []
-
-    async def waits_for_the_others(ask: Ask, _: asyncio.StreamWriter) -> bool:
-        arrived.append(ask)
-        if len(arrived) == AT_ONCE:
-            everyone.set()
-        if not ask.is_plain:
-            await everyone.wait()
-        return False
-
-    async with serving(store_of(waits_for_the_others)) as fetcher:
+    async with serving(store_of(meeting(AT_ONCE))) as fetcher:
         assert (await landed(fetcher))[0] == BODY
 
 

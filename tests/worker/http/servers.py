@@ -1,7 +1,9 @@
 """Servers that do what a script says, and nothing that HTTP would ask of them."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,6 +86,13 @@ async def serving(
 async def silence() -> None:
     """Do nothing, until the server is over."""
     await asyncio.Event().wait()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a process does that dies: what the peer has not read may be lost."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def request_of(reader: asyncio.StreamReader) -> bytes:
