@@ -12,10 +12,12 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import apsw
 
 from bench.data.clients.base import CREDENTIALS
@@ -95,8 +97,22 @@ class Daemon:
         self._asked = 0
 
     async def __aenter__(self) -> "Daemon":
-        await self._daemon.start()
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.__aexit__)
+            self._daemon.launch()
+            await until(self._is_up, WAIT_S)
+            undo.pop_all()
         return self
+
+    async def _is_up(self) -> bool:
+        """A full catalogue may take longer than other daemons are given."""
+        if self._daemon.exit_code is not None:
+            raise RuntimeError(f"the daemon has ended: {self._daemon.log.read_text()[-500:]}")
+        try:
+            status, _ = await self._daemon.answer("GET", "/readyz")
+        except (aiohttp.ClientError, OSError):
+            return False
+        return status == 200
 
     async def __aexit__(self, *_: object) -> None:
         await self._daemon.stop()
