@@ -29,7 +29,7 @@ from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from prewarmd.worker.http.answer import Answer
+from prewarmd.worker.http.answer import Answer, HeadOnly
 from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.errors import (
@@ -48,6 +48,7 @@ from prewarmd.worker.ranges import AT_ONCE, RANGED_BYTES, Part, Parts, Rangeless
 from prewarmd.worker.signing import Credentials, Signer, object_path
 from prewarmd.worker.spec import StoreSpec
 
+_HEAD_ONLY = HeadOnly()
 TRIES_MAX = 5
 """For one object that breaks again and again, of those that brought less than `WORTH_BYTES`."""
 WORTH_BYTES = 64 << 10
@@ -193,7 +194,7 @@ class Fetcher:
             was_kept = connection.used > 0
             try:
                 keys = order.keys
-                request = self._request(order.path, part.ask() or order.condition, keys)
+                request = self._request("GET", order.path, part.ask() or order.condition, keys)
                 answer = await connection.exchange(request, part, self._patience)
                 if part.waits:
                     await self._open(order, part, connection, answer.head)
@@ -223,18 +224,35 @@ class Fetcher:
         self._call_help(order)
         await connection.land(part.view)
 
+    async def size(self, bucket: str, key: str) -> int | None:
+        """How many bytes an object has, -1 when there is none; None when the store says neither,
+        and somebody who reads errors is to be asked (`ObjectStore.size`)."""
+        path = self._path + object_path(bucket, key)
+        request = self._request("HEAD", path, {}, await self._source.credentials())
+        try:
+            connection = await self._pool.take()
+        except UnreachableError:
+            return None
+        try:
+            head = (await connection.exchange(request, _HEAD_ONLY, self._patience)).head
+        except HttpError:
+            return None
+        finally:
+            self._pool.give(connection)
+        return -1 if head.status == 404 else head.length if head.status == 200 else None
+
     async def _take(self, *, fresh: bool) -> Connection:
         try:
             return await self._pool.take(fresh=fresh)
         except UnreachableError as error:
             raise ObjectError("StoreUnreachable", str(error)) from None
 
-    def _request(self, path: str, headers: dict[str, str], keys: Credentials) -> bytes:
+    def _request(self, method: str, path: str, headers: dict[str, str], keys: Credentials) -> bytes:
         signed = self._signer.sign(
-            "GET", self._origin.authority, path, headers, keys, self._clock() + self._skew_s
+            method, self._origin.authority, path, headers, keys, self._clock() + self._skew_s
         )
         lines = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
-        return f"GET {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode()
+        return f"{method} {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode()
 
     async def _put_right(self, order: "_Order", keys: Credentials, answer: Answer) -> bool:
         """Whether what was refused was signed with a wrong clock or with `keys` of yesterday, and

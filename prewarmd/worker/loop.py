@@ -229,16 +229,19 @@ class Worker:
 
     async def _head(self, verb: verbs.Head) -> None:
         report: reports.Report
-        few = asyncio.Semaphore(HEADS_AT_ONCE)
+        sizes = [-1] * len(verb.keys)
+        left = iter(enumerate(verb.keys))
 
-        async def size(key: str) -> int:
-            async with few:
-                return await self._store.size(verb.bucket, key)
+        async def ask() -> None:
+            for number, key in left:
+                known = await self._fetcher.size(verb.bucket, key)
+                sizes[number] = await self._store.size(verb.bucket, key) if known is None else known
 
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(size(key)) for key in verb.keys]
-            report = reports.Headed(verb.task, [one.result() for one in asked])
+                for _ in range(HEADS_AT_ONCE):
+                    group.create_task(ask())
+            report = reports.Headed(verb.task, sizes)
         except* ObjectError as errors:
             first = errors.exceptions[0]
             assert isinstance(first, ObjectError)

@@ -19,7 +19,7 @@ import orjson
 from prewarmd.core.jobs import Kind
 from prewarmd.worker.answers import Accepted, Refused, classify
 from prewarmd.worker.http.answer import Answer, Small
-from prewarmd.worker.http.connection import Connection
+from prewarmd.worker.http.connection import Body, Connection
 from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
 from prewarmd.worker.http.errors import HttpError, TimedOutError, UnreachableError
 from prewarmd.worker.http.patience import Patience
@@ -58,17 +58,15 @@ class _Upload:
         self.begun = False
         self.complete = False
 
-    def at_once(self) -> tuple[memoryview, bytes]:
-        """The whole body, to go out together with the head of the request."""
+    def body(self, connection: Connection) -> Body:
+        """What is short goes out together with the head of the request."""
+        if len(self._extent) > connection.piece_bytes:
+            return self.write
         self.begun = True
         self._progress(len(self._extent))
         self._sent()
         self.complete = True
         return self._extent, self._tail
-
-    def is_one_piece(self, connection: Connection) -> bool:
-        """Whether it is short enough for that."""
-        return len(self._extent) <= connection.piece_bytes
 
     async def write(self, connection: Connection) -> None:
         """See Connection.exchange."""
@@ -158,12 +156,8 @@ class Telegram:
     ) -> Answer:
         connection = await self._pool.take()
         try:
-            if upload is None:
-                return await connection.exchange(head, _SMALL, patience)
-            if upload.is_one_piece(connection):
-                body = upload.at_once()
-                return await connection.exchange(head, _SMALL, patience, body=body)
-            return await connection.exchange(head, _SMALL, patience, upload.write)
+            body = upload.body(connection) if upload else ()
+            return await connection.exchange(head, _SMALL, patience, body)
         finally:
             self._pool.give(connection)
 

@@ -115,6 +115,38 @@ async def test_a_wrong_secret_is_refused_on_both_paths(town: Town) -> None:
         await fetcher.close()
 
 
+async def test_sizes_are_the_same_on_both_paths(town: Town) -> None:
+    """A job would be levelled, or refused, by the way in which its size is asked for; and a body
+    waited for that a HEAD never has would hold the connection until it times out."""
+    await town.store.put("fetch/a size.bin", b"12345")
+    spec = spec_of(town)
+    async with ObjectStore(spec) as store:
+        fetcher = Fetcher(spec, store)
+        for key in ("fetch/a size.bin", "fetch/never", "fetch/a size.bin"):
+            assert await fetcher.size("media", key) == await store.size("media", key)
+        await fetcher.close()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",),
+        (b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",),
+        (b"this is no HTTP\r\n\r\n",),
+    ],
+)
+async def test_a_size_that_is_not_told_is_not_guessed(
+    town: Town, pieces: tuple[bytes, ...]
+) -> None:
+    """A job would be taken for missing because the store was busy."""
+    async with misbehaving(*pieces) as endpoint:
+        fetcher = Fetcher(spec_of(town, endpoint=endpoint), Source())
+        assert await fetcher.size("media", "x") is None
+        await fetcher.close()
+
+
 @pytest.mark.parametrize(
     ("pieces", "hang"),
     [

@@ -16,6 +16,8 @@ class Place(Enum):
 
     COLLECT = "collect"
     """It is small, or an error: into `Answer.body`."""
+    NONE = "none"
+    """There is no body, whatever the head says: the answer to a HEAD."""
     WAIT = "wait"
     """Memory must be had first: the exchange ends with the head, and `land` goes on."""
 
@@ -29,6 +31,17 @@ class Sink(Protocol):
 
     def landed(self, done_bytes: int) -> None:
         """So many are there, from the first on."""
+
+
+class HeadOnly:
+    """A sink for the answer to a HEAD."""
+
+    def place(self, head: Head) -> Place:
+        """See Sink."""
+        return Place.NONE
+
+    def landed(self, done_bytes: int) -> None:
+        """See Sink."""
 
 
 class Small:

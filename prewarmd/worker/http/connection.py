@@ -24,10 +24,8 @@ from prewarmd.worker.http.head import Head, Parser
 from prewarmd.worker.http.outgoing import Outgoing
 from prewarmd.worker.http.patience import Patience, Watch
 
-SCRATCH_BYTES = 16 << 10
-"""A head may have so many."""
-READ_BYTES = 4 << 10
-"""Read at once where there is no memory yet: what comes with a head has to be copied twice."""
+SCRATCH_BYTES, READ_BYTES = 16 << 10, 4 << 10
+"""A head may have so many. Fewer are read at once: what comes with it has to be copied twice."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -39,7 +37,7 @@ class _Stage(Enum):
     WAITING = "waiting"
 
 
-Writer = Callable[["Connection"], Awaitable[None]]
+Body = Callable[["Connection"], Awaitable[None]] | Sequence[bytes | memoryview]
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -51,8 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self.since = now
         """When its last exchange ended."""
         self._transport: asyncio.Transport | None = None
-        # Kept, because asking for the running one is a system call (getpid).
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call (getpid)
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._scratch = bytearray(SCRATCH_BYTES)
         self._view = memoryview(self._scratch)
@@ -62,8 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._watch = Watch(Patience(), now)
         self._parser = Parser()
         self._into: memoryview | None = None
-        self._done_bytes = 0
-        self._length = 0
+        self._done_bytes = self._length = 0
         self._collector: Collector | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._out = Outgoing(self._loop, self._lost)
@@ -143,29 +139,22 @@ class Connection(asyncio.BufferedProtocol):
     # -- an exchange -----------------------------------------------------------------------------
 
     async def exchange(
-        self,
-        request: bytes,
-        sink: Sink,
-        patience: Patience,
-        write: Writer | None = None,
-        *,
-        body: Sequence[bytes | memoryview] = (),
+        self, request: bytes, sink: Sink, patience: Patience, body: Body = ()
     ) -> Answer:
-        """Send a request; its answer. `body` leaves together with the request, in one system call;
-        `write` sends what is too long for that by `Connection.write`, and is told by that when it
-        need not go on. Raises HttpError, and then the connection is gone."""
+        """Send a request; its answer. Pieces of a body leave with it, in one system call; a writer
+        sends one by `write`, which tells when to stop. Raises HttpError, and then it is gone."""
         assert self._stage is _Stage.IDLE
         assert self._transport is not None
-        loop = self._loop
-        self._begin(sink, patience, loop.time())
+        self._begin(sink, patience, self._loop.time())
         self.used += 1
         answer = self._expect()
         try:
             if not answer.done():
-                self._out.write(request, *body)
-                if write is not None:
-                    await write(self)
-            self._is_written, self._written_at = True, loop.time()
+                pieces = (request,) if callable(body) else (request, *body)
+                self._out.write(*pieces)
+                if callable(body):
+                    await body(self)
+            self._is_written, self._written_at = True, self._loop.time()
             return await answer
         finally:
             await self._end(answer)
@@ -321,11 +310,12 @@ class Connection(asyncio.BufferedProtocol):
         if isinstance(place, memoryview):
             self._start_landing(place)
         elif place is Place.WAIT:
-            assert head.length is not None
             assert self._transport is not None
             self._stage = _Stage.WAITING
             self._transport.pause_reading()
             self._settle(Answer(head))
+        elif place is Place.NONE:
+            self._finish(Answer(head))
         else:
             self._stage = _Stage.COLLECTING
             self._collector = Collector(self._parser)
