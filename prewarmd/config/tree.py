@@ -153,6 +153,7 @@ class Telegram(Section):
     ca_file: Path | None = None
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     photo_fallback: Literal["document", "fail"] = "document"
+    cut_through_bytes: Annotated[Size, Field(ge=0)] = 512 << 10
 
 
 class Chat(Section):
@@ -194,6 +195,7 @@ class Cache(Section):
     bytes: Annotated[Size, Field(ge=1 << 20)] = 256 << 20
     items: Annotated[Int, Field(ge=1)] = 10_000
     ttl_s: Annotated[Seconds, Field(ge=0)] = 300.0
+    relay_share: Annotated[float, Field(ge=0, le=1)] = 0.25
 
 
 class Limits(Section):

@@ -65,6 +65,8 @@ def policy_of(config: Config) -> EnginePolicy:
         cache_bytes=config.cache.bytes,
         cache_items=config.cache.items,
         ttl_s=config.cache.ttl_s,
+        relay_share=config.cache.relay_share,
+        cut_through=config.telegram.cut_through_bytes > 0,
         capacity=config.queue.capacity,
         size_max=sizes,
         limits=replace(config.limits.policy, guarded=config.telegram.server == "hosted"),
@@ -93,6 +95,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
     return ChildSpec(
         index=index,
         slots=config.slots,
+        cut_through_bytes=telegram.cut_through_bytes,
         store=StoreSpec(
             endpoint=r2.endpoint_url,
             region=r2.region,

@@ -111,11 +111,9 @@ class Fetcher:
         """Land an object, whole and verified; its ETag. Raises UnchangedError when it still has
         `etag`, ObjectError otherwise. When this returns, raises or is cancelled, nothing refers to
         the memory, and who follows the landing knows."""
-        path = self._path + object_path(bucket, key)
-        condition = {"if-none-match": f'"{etag}"'} if etag else {}
         try:
-            keys = await self._source.credentials()
-            order = _Order(path, condition, keys, Parts(landing, self._ranged_bytes), memory)
+            parts = Parts(landing, self._ranged_bytes)
+            order = await self.order(bucket, key, etag, parts, memory)
             try:
                 await self._gather(order)
             except RangelessError:
@@ -129,7 +127,15 @@ class Fetcher:
             landing.fail(ObjectError("Stopped", "the fetch was given up"))
         return landing.etag
 
-    async def _gather(self, order: "_Order") -> None:
+    async def order(
+        self, bucket: str, key: str, etag: str, parts: Parts, memory: Memory
+    ) -> "Order":
+        """An object to be landed in parts. Raises ObjectError without credentials."""
+        path = self._path + object_path(bucket, key)
+        condition = {"if-none-match": f'"{etag}"'} if etag else {}
+        return Order(path, condition, await self._source.credentials(), parts, memory)
+
+    async def _gather(self, order: "Order") -> None:
         """All parts, by this task and those that come to help. The first failure ends them all."""
         first: Exception | None = None
         try:
@@ -152,7 +158,7 @@ class Fetcher:
         finally:
             del first  # its frames would refer to it, and hold what they hold
 
-    def _call_help(self, order: "_Order") -> None:
+    def _call_help(self, order: "Order") -> None:
         """For parts that nobody has taken; half of the pool's places are never a helper's."""
         while (
             order.parts.left
@@ -167,13 +173,13 @@ class Fetcher:
     def _helped(self, _: asyncio.Task[None]) -> None:
         self._helpers -= 1
 
-    async def _work(self, order: "_Order") -> None:
+    async def _work(self, order: "Order") -> None:
         """Land one part after another. Who is refused, or would keep somebody waiting, leaves what
         is missing to others that are at work on the same object."""
         try:
             while (part := order.parts.take()) is not None:
                 try:
-                    await self._fill(order, part)
+                    await self.fill(order, part)
                 except ObjectError as error:
                     if error.code not in _LEFT_TO_OTHERS or order.workers == 1:
                         raise
@@ -186,8 +192,9 @@ class Fetcher:
         finally:
             order.workers -= 1
 
-    async def _fill(self, order: "_Order", part: Part) -> None:
-        """Land a part, in as many requests as it takes."""
+    async def fill(self, order: "Order", part: Part) -> None:
+        """Land a part, in as many requests as it takes. Raises UnchangedError, ObjectError, and
+        RangelessError."""
         fresh, repairs = False, 0
         while True:
             connection = await self._take(fresh=fresh)
@@ -215,7 +222,7 @@ class Fetcher:
                 raise _refused(answer)
             repairs += 1
 
-    async def _open(self, order: "_Order", part: Part, connection: Connection, head: Head) -> None:
+    async def _open(self, order: "Order", part: Part, connection: Connection, head: Head) -> None:
         """The head of the whole object is in: have memory, call others if it is large, go on."""
         landing = order.parts.landing
         if not landing.has_memory:
@@ -254,7 +261,7 @@ class Fetcher:
         lines = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
         return f"{method} {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode()
 
-    async def _put_right(self, order: "_Order", keys: Credentials, answer: Answer) -> bool:
+    async def _put_right(self, order: "Order", keys: Credentials, answer: Answer) -> bool:
         """Whether what was refused was signed with a wrong clock or with `keys` of yesterday, and
         the next will not be."""
         if answer.head.status not in (401, 403):
@@ -280,7 +287,7 @@ class Fetcher:
 
 
 @dataclass(slots=True)
-class _Order:
+class Order:
     """One object that is under way."""
 
     path: str

@@ -81,6 +81,11 @@ class Landing:
         """Whether there is memory of just the size that is wanted."""
         return self.view is not None and len(self.view) == self.size_bytes
 
+    def stretch(self, start: int, end: int) -> memoryview:
+        """Memory for a stretch of it."""
+        assert self.view is not None
+        return self.view[start:end]
+
     def landed(self, start: int, before: int, at: int) -> None:
         """The stretch that begins at `start` ended at `before`, and ends at `at` now."""
         self._landed_bytes += at - before

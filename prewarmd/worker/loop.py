@@ -8,7 +8,7 @@ its supervisor is gone, or wants it gone.
 import asyncio
 import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from prewarmd.core import reports, verbs
@@ -21,7 +21,10 @@ from prewarmd.messages import PROTOCOL, Beat, Drain, FromChild, Hello, Note, dec
 from prewarmd.worker.answers import Accepted, Refused
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.landing import Landing
+from prewarmd.worker.media import Media, Trailing, Ways, Whole
 from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
+from prewarmd.worker.relay import AT_ONCE as RELAYS_AT_ONCE
+from prewarmd.worker.relay import Passing
 from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
 
@@ -41,6 +44,13 @@ class Worker:
         self._telegram = Telegram(spec.telegram, spec.tokens)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._extents: dict[int, asyncio.Future[verbs.Into]] = {}
+        self._landings: dict[int, Landing] = {}
+        """Of fetches that are under way."""
+        self._behind: dict[int, list[asyncio.Task[None]]] = {}
+        """Fetch -> the uploads that follow it."""
+        self._seals: dict[int, asyncio.Future[None]] = {}
+        """Of uploads whose closing boundary is withheld."""
+        self._windows = asyncio.Semaphore(RELAYS_AT_ONCE)
         self._stop = asyncio.Event()
         self._draining = False
         self._channel: Channel | None = None
@@ -87,7 +97,16 @@ class Worker:
                 case verbs.Fetch() as verb:
                     self._begin(verb.task, self._fetch(verb))
                 case verbs.Upload() as verb:
-                    self._begin(verb.task, self._upload(verb))
+                    landing = self._landings.get(verb.behind)
+                    upload = self._begin(verb.task, self._upload(verb, landing))
+                    if landing is not None:
+                        self._behind.setdefault(verb.behind, []).append(upload)
+                case verbs.Relay() as verb:
+                    self._begin(verb.task, self._relay(verb))
+                case verbs.Seal(task):
+                    seal = self._seals.get(task)
+                    if seal is not None and not seal.done():
+                        seal.set_result(None)
                 case verbs.Into() as verb:
                     waiting = self._extents.get(verb.task)
                     if waiting is not None and not waiting.done():
@@ -105,19 +124,21 @@ class Worker:
                 case other:
                     raise AssertionError(f"{type(other).__name__} is not for a child")
 
-    def _begin(self, task: int, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, task: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         running = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = running
         running.add_done_callback(lambda _: self._ended(task))
+        return running
 
     def _ended(self, task: int) -> None:
         del self._tasks[task]
         self._extents.pop(task, None)
+        self._seals.pop(task, None)
         if self._draining and not self._tasks:
             self._stop.set()
 
     def _drop(self, task: int) -> None:
-        """A dropped fetch answers, so that its slot and memory are known to be free."""
+        """Who is dropped answers, so that its slot and memory are known to be free."""
         running = self._tasks.get(task)
         if running is not None:
             # Not at once: a task that is cancelled before its first step would never answer.
@@ -148,6 +169,10 @@ class Worker:
             report = reports.FetchFailed(verb.task, "Stopped", "the fetch was given up")
         except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
             report = reports.FetchFailed(verb.task, "Bug", self._bug(error))
+        self._landings.pop(verb.task, None)
+        behind = self._behind.pop(verb.task, ())
+        if behind and isinstance(report, reports.FetchFailed):
+            await asyncio.wait(behind)  # the memory is free when nobody refers to it any more
         self._say(report)
 
     async def _fetched(self, verb: verbs.Fetch, row: Row) -> reports.Fetched:
@@ -157,7 +182,18 @@ class Worker:
             return self._arena.view(offset, size_bytes)
 
         extent = self._arena.view(verb.offset, verb.size_bytes) if verb.offset >= 0 else None
-        landing = Landing(extent, row.progress, verb.sha256)
+        told = False
+
+        def progress(done_bytes: int) -> None:
+            nonlocal told
+            row.progress(done_bytes)
+            is_large = 0 < self._spec.cut_through_bytes <= landing.size_bytes
+            if is_large and landing.done_bytes and not told:
+                told = True
+                self._say(reports.Landing(verb.task, landing.size_bytes))
+
+        landing = Landing(extent, progress, verb.sha256)
+        self._landings[verb.task] = landing
         etag = await self._fetcher.get(verb.bucket, verb.key, verb.etag, landing, memory)
         row.advance(Stage.VERIFIED, time.monotonic_ns())
         return reports.Fetched(verb.task, landing.size_bytes, landing.sha256, etag)
@@ -173,7 +209,43 @@ class Worker:
 
     # -- upload ----------------------------------------------------------------------------------
 
-    async def _upload(self, verb: verbs.Upload) -> None:
+    async def _upload(self, verb: verbs.Upload, landing: Landing | None) -> None:
+        async def media(ways: Ways) -> Media:
+            extent = self._arena.view(verb.offset, verb.size_bytes)
+            if not verb.behind:
+                return Whole(extent, ways)
+            sealed = self._seal(verb.task)
+            if landing is None:  # it is over, and how, only the engine knows by now
+                await sealed
+                return Whole(extent, ways)
+            return Trailing(extent, landing, sealed, ways)
+
+        await self._send(verb, media)
+
+    async def _relay(self, verb: verbs.Relay) -> None:
+        async def memory(size_bytes: int, etag: str) -> memoryview:
+            if size_bytes != verb.size_bytes:
+                await self._extent(verb.task, size_bytes, etag)  # ends in a Drop
+            return memoryview(b"")
+
+        async def media(ways: Ways) -> Media:
+            passing = Passing(self._fetcher, passed, self._seal(verb.task), ways, verb.sha256)
+            await passing.open(verb.bucket, verb.key, memory)
+            return passing
+
+        def passed(sha256: str, etag: str) -> None:
+            self._say(reports.Passed(verb.task, sha256, etag))
+
+        async with self._windows:
+            await self._send(verb, media)
+
+    def _seal(self, task: int) -> asyncio.Future[None]:
+        """Done once the closing boundary of an upload may go."""
+        return self._seals.setdefault(task, asyncio.get_running_loop().create_future())
+
+    async def _send(
+        self, verb: verbs.Upload | verbs.Relay, media: Callable[[Ways], Awaitable[Media]]
+    ) -> None:
         row = self._board.row(verb.row)
         started_ns = time.monotonic_ns()
         row.begin(verb.task, verb.job, verb.attempt, Stage.UPLOADING, verb.size_bytes, started_ns)
@@ -186,21 +258,30 @@ class Worker:
 
         report: reports.Report
         try:
-            with self._arena.view(verb.offset, verb.size_bytes) as extent:
-                outcome = await self._telegram.send(
-                    verb.bot, verb.chat_id, Kind(verb.kind), extent, verb.file_name,
-                    row.progress, sent,
-                )  # fmt: skip
+            outcome = await self._telegram.send(
+                verb.bot, verb.chat_id, Kind(verb.kind), await media(Ways(row.progress, sent)),
+                verb.file_name,
+            )  # fmt: skip
             answer_s = (time.monotonic_ns() - sent_ns) / 1e9 if sent_ns else 0.0
             report = self._outcome(verb.task, outcome, round(answer_s, 6))
+        except ObjectError as error:
+            report = self._unsent(verb, error)
         except asyncio.CancelledError:
-            report = reports.UploadFailed(verb.task, "MaybeSent", "the child was stopped", 0, 0, 0)
+            code = "MaybeSent" if sent_ns else "Stopped"
+            report = reports.UploadFailed(verb.task, code, "the upload was given up", 0, 0, 0)
         except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
             report = reports.UploadFailed(verb.task, "Bug", self._bug(error), 0, 0, 0)
         # The row keeps its last stage until the slot is used again: between here and the pipe a
         # SIGKILL must still find that the message exists.
         row.advance(Stage.ANSWERED, time.monotonic_ns())
         self._say(report)
+
+    @staticmethod
+    def _unsent(verb: verbs.Upload | verbs.Relay, error: ObjectError) -> reports.Report:
+        """Its object could not be had to the end; of a fetch, that one tells why."""
+        if isinstance(verb, verbs.Relay):
+            return reports.FetchFailed(verb.task, error.code, error.detail)
+        return reports.UploadFailed(verb.task, "Stopped", error.detail, 0, 0, 0)
 
     @staticmethod
     def _outcome(task: int, outcome: Accepted | Refused, answer_s: float) -> reports.Report:

@@ -57,9 +57,7 @@ class Part:
     @property
     def view(self) -> memoryview:
         """The memory of what is missing."""
-        view = self._parts.landing.view
-        assert view is not None
-        return view[self.at : self._end]
+        return self._parts.landing.stretch(self.at, self._end)
 
     @property
     def brought_bytes(self) -> int:

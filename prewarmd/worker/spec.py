@@ -47,3 +47,5 @@ class ChildSpec:
     telegram: TelegramSpec
     tokens: dict[str, str] = field(repr=False)
     """Bot slug -> token."""
+    cut_through_bytes: int = 512 << 10
+    """Of objects from this size on it is told when their first bytes have landed; 0: of none."""

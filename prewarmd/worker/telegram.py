@@ -1,4 +1,4 @@
-"""Telegram as a child sees it: send an extent, ask for a chat, and name what went wrong.
+"""Telegram as a child sees it: send a media, ask for a chat, and name what went wrong.
 
 A bot's token is part of every request, so this module alone makes requests, and no text of an
 error holds one. What comes out is an `Accepted` or a `Refused`.
@@ -11,6 +11,7 @@ import secrets
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
 from prewarmd.worker.http.errors import HttpError, TimedOutError, UnreachableError
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
+from prewarmd.worker.media import Media
 from prewarmd.worker.multipart import envelope
 from prewarmd.worker.sense import sendable
 from prewarmd.worker.spec import TelegramSpec
@@ -39,47 +41,6 @@ METHODS: dict[Kind, tuple[str, str, dict[str, str]]] = {
     Kind.AUDIO: ("sendAudio", "audio", {}),
 }
 """Kind -> method, file field, options (telegram.md 1)."""
-
-
-class _Upload:
-    """An extent on its way: what was written, and how far that is."""
-
-    def __init__(
-        self,
-        extent: memoryview,
-        tail: bytes,
-        progress: Callable[[int], None],
-        sent: Callable[[], None],
-    ) -> None:
-        self._extent = extent
-        self._tail = tail
-        self._progress = progress
-        self._sent = sent
-        self.begun = False
-        self.complete = False
-
-    def body(self, connection: Connection) -> Body:
-        """What is short goes out together with the head of the request."""
-        if len(self._extent) > connection.piece_bytes:
-            return self.write
-        self.begun = True
-        self._progress(len(self._extent))
-        self._sent()
-        self.complete = True
-        return self._extent, self._tail
-
-    async def write(self, connection: Connection) -> None:
-        """See Connection.exchange."""
-        self.begun = True
-        size_bytes, step = len(self._extent), connection.piece_bytes
-        for start in range(0, size_bytes, step):
-            end = min(start + step, size_bytes)
-            if not await connection.write(self._extent[start:end]):
-                return
-            self._progress(end)
-        self._sent()
-        self.complete = True
-        await connection.write(self._tail)
 
 
 class Telegram:
@@ -122,51 +83,54 @@ class Telegram:
         bot: str,
         chat_id: int,
         kind: Kind,
-        extent: memoryview,
+        media: Media,
         file_name: str,
-        progress: Callable[[int], None],
-        sent: Callable[[], None],
     ) -> Accepted | Refused:
-        """Upload an extent; `sent` is called before the last bytes are handed to the socket. When
-        this returns, or is cancelled, nothing refers to the extent. What cannot be a photo goes as
-        a document, or not at all (`TelegramSpec.photo_fallback`)."""
-        size_bytes, fall_back = len(extent), self._spec.photo_fallback == "document"
-        media = sendable(extent, size_bytes, kind, file_name, fall_back=fall_back)
-        if isinstance(media, Refused):
-            return media
-        method, field, options = METHODS[media.kind]
+        """Upload a media. When this returns, raises or is cancelled, nothing refers to its memory.
+        What cannot be a photo goes as a document, or not at all (`TelegramSpec.photo_fallback`).
+        Raises ObjectError when it cannot be had to its end."""
+        fall_back, size_bytes = self._spec.photo_fallback == "document", media.size_bytes
+        sensed = sendable(media.first, size_bytes, kind, file_name, fall_back=fall_back)
+        if isinstance(sensed, Refused):
+            return sensed
+        method, field, options = METHODS[sensed.kind]
         fields = {"chat_id": str(chat_id), "disable_notification": "true", **options}
         boundary = f"prewarmd{secrets.token_hex(12)}"
-        around = envelope(fields, field, media.file_name, boundary, media.content_type)
+        around = envelope(fields, field, sensed.file_name, boundary, sensed.content_type)
         body_bytes = around.size_bytes(size_bytes)
         head = self._head(bot, method, around.content_type, body_bytes).encode() + around.head
-        upload = _Upload(extent, around.tail, progress, sent)
         try:
-            answer = await self._exchange(head, self._patience, upload)
+            answer = await self._exchange(head, self._patience, partial(media.body, around.tail))
         except HttpError as error:
-            return self._broken(error, upload)
+            return self._broken(error, media)
         retry_after = answer.head.get(b"retry-after") or None
         verdict = classify(answer.head.status, answer.body, retry_after)
-        if isinstance(verdict, Accepted) and media.refusal is not None:
-            return replace(verdict, detail=media.refusal.detail)
+        if isinstance(verdict, Accepted) and not media.complete:
+            return Refused("BadAnswer", "accepted before its last byte was sent")
+        if isinstance(verdict, Accepted) and sensed.refusal is not None:
+            return replace(verdict, detail=sensed.refusal.detail)
         return verdict
 
     async def _exchange(
-        self, head: bytes, patience: Patience, upload: _Upload | None = None
+        self,
+        head: bytes,
+        patience: Patience,
+        body: Callable[[Connection], Body] | None = None,
     ) -> Answer:
         connection = await self._pool.take()
         try:
-            body = upload.body(connection) if upload else ()
-            return await connection.exchange(head, _SMALL, patience, body)
+            return await connection.exchange(
+                head, _SMALL, patience, body(connection) if body else ()
+            )
         finally:
             self._pool.give(connection)
 
     @staticmethod
-    def _broken(error: HttpError, upload: _Upload) -> Refused:
+    def _broken(error: HttpError, media: Media) -> Refused:
         """The connection broke; what may have arrived depends on the last byte alone."""
-        if isinstance(error, UnreachableError) or not upload.begun:
+        if isinstance(error, UnreachableError) or not media.begun:
             return Refused("TelegramUnreachable", str(error))
-        if upload.complete:
+        if media.complete:
             what = "no answer" if isinstance(error, TimedOutError) else str(error)
             return Refused("NoAnswer", f"{what}, after the last byte")
         return Refused("UploadCut", f"{error}, before the last byte")

@@ -429,7 +429,9 @@ def test_no_spelling_of_the_configuration_shows_a_secret(bench: Bench) -> None:
     table = tomllib.loads(shown)
     assert table["bots"][0]["token"] == MASK
     assert table["bots"][0]["warmup_chats"] == [{"id": -1001234567890, "kind": "channel"}]
-    assert table["cache"] == {"bytes": 256 << 20, "items": 10_000, "ttl_s": 300.0}
+    assert table["cache"] == {
+        "bytes": 256 << 20, "items": 10_000, "ttl_s": 300.0, "relay_share": 0.25,
+    }  # fmt: skip
     assert shown.startswith(f"# from {bench.file}\n")
 
 

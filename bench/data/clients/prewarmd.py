@@ -7,6 +7,7 @@ from prewarmd.ipc.arena import Arena
 from prewarmd.worker.answers import Accepted
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.landing import Landing
+from prewarmd.worker.media import Ways, Whole
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec, TelegramSpec
 from prewarmd.worker.telegram import Telegram
@@ -76,7 +77,6 @@ class Client:
 
     async def _post(self, slot: int, key: str, size_bytes: int) -> None:
         extent = self._extents[slot][:size_bytes]
-        sent = await self._telegram.send(
-            "bench", CHAT, Kind.PHOTO, extent, "photo.jpg", _nothing, _nothing
-        )
+        media = Whole(extent, Ways(_nothing, _nothing))
+        sent = await self._telegram.send("bench", CHAT, Kind.PHOTO, media, "photo.jpg")
         assert isinstance(sent, Accepted), sent
