@@ -45,25 +45,26 @@ class Verbs:
     def submit(self, db: apsw.Connection, jobs: Sequence[NewJob]) -> Submitted:
         """Admit all; see JobStore.submit for the rules."""
         now = self.wall()
-        admissions: list[Admission] = []
-        rows: list[JobRow] = []
-        for job in jobs:
-            admission = self._known(db, job) or self._insert(db, job, now)
-            admissions.append(admission)
-            if admission.created and admission.state is JobState.QUEUED:
-                row = queries.job(db, self.bot_ids, admission.job)
-                assert row is not None
-                rows.append(row)
+        admissions = [self._known(db, job) or self._insert(db, job, now) for job in jobs]
+        queued = [
+            admission.job
+            for admission in admissions
+            if admission.created and admission.state is JobState.QUEUED
+        ]
+        rows = queries.jobs_of(db, self.bot_ids, queued)
+        assert len(rows) == len(queued)
         return Submitted(admissions, rows)
 
     def _known(self, db: apsw.Connection, job: NewJob) -> Admission | None:
         """The unfinished job that this submit is, if there is one."""
+        # The condition is the index's own, word for word: else SQLite would not use it.
         sql = """SELECT id, state FROM jobs WHERE bot = ? AND bucket = ? AND key = ? AND kind = ?
-                  AND state IN ('queued', 'running', 'waiting')"""
+                  AND (state = 'queued' OR state = 'running' OR state = 'waiting')"""
         row = db.execute(sql, (job.bot, job.bucket, job.key, job.kind)).fetchone()
         if row is None and job.sha256 is not None:
             sql = """SELECT id, state FROM jobs WHERE bot = ? AND sha256 = ? AND kind = ?
-                      AND state IN ('queued', 'running', 'waiting') AND claimed = 1"""
+                      AND (state = 'queued' OR state = 'running' OR state = 'waiting')
+                      AND claimed = 1"""
             row = db.execute(sql, (job.bot, job.sha256, job.kind)).fetchone()
         return Admission(JobId(row[0]), JobState(row[1]), created=False) if row else None
 
@@ -108,6 +109,9 @@ class Verbs:
     def apply(self, db: apsw.Connection, turn: Sequence[records.Record]) -> None:
         """Write records in order, each where its job's state allows it."""
         now = self.wall()
+        known = queries.states(
+            db, [one.job for one in turn if not isinstance(one, records.See | records.Hold)]
+        )
         for record in turn:
             if isinstance(record, records.See):
                 self._see(db, record, now)
@@ -115,14 +119,14 @@ class Verbs:
             if isinstance(record, records.Hold):
                 self._hold(db, record, now)
                 continue
-            row = db.execute("SELECT state, kind FROM jobs WHERE id = ?", (record.job,)).fetchone()
-            if row is None:
+            if record.job not in known:
                 continue
-            before = JobState(row[0])
+            before, kind = known[record.job]
             after = TRANSITIONS[before].get(records.EVENT_OF[type(record)])
             if after is None:
                 continue
-            self.tally.moved(before, after, Kind(row[1]))
+            known[record.job] = after, kind
+            self.tally.moved(before, after, kind)
             self._write(db, record, after, now)
 
     def _write(

@@ -1,5 +1,8 @@
 -- Times are Unix seconds, UTC (REAL): they sort, subtract and survive a change of time zone; the
 -- sqlite3 shell shows them with datetime(created_at, 'unixepoch').
+--
+-- Conditions are spelt with OR: for an IN of three values or more SQLite fills a temporary table
+-- whenever a row is checked, five of them for one change of a job's state.
 
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -13,7 +16,8 @@ CREATE TABLE jobs (
     key           TEXT NOT NULL,
     kind          TEXT NOT NULL,
     state         TEXT NOT NULL
-        CHECK (state IN ('queued', 'running', 'waiting', 'ready', 'failed', 'cancelled')),
+        CHECK (state = 'queued' OR state = 'running' OR state = 'waiting'
+               OR state = 'ready' OR state = 'failed' OR state = 'cancelled'),
     priority      INTEGER,
     attempt       INTEGER NOT NULL DEFAULT 0,
     maybe_sent    INTEGER NOT NULL DEFAULT 0,
@@ -29,9 +33,9 @@ CREATE TABLE jobs (
 
 -- One unfinished job per object and kind, and per promised content and kind.
 CREATE UNIQUE INDEX ix_jobs_unfinished_key ON jobs (bot, bucket, key, kind)
-    WHERE state IN ('queued', 'running', 'waiting');
+    WHERE (state = 'queued' OR state = 'running' OR state = 'waiting');
 CREATE UNIQUE INDEX ix_jobs_unfinished_content ON jobs (bot, sha256, kind)
-    WHERE state IN ('queued', 'running', 'waiting') AND claimed = 1;
+    WHERE (state = 'queued' OR state = 'running' OR state = 'waiting') AND claimed = 1;
 CREATE INDEX ix_jobs_key ON jobs (bot, bucket, key);
 
 -- The catalogue. Columns of the system whose users come here, plus bot_id and actual_kind.
@@ -48,7 +52,7 @@ CREATE TABLE media_cache (
     warmup_message_id INTEGER,
     warmup_at         REAL,
     status            TEXT NOT NULL DEFAULT 'warming'
-        CHECK (status IN ('ready', 'warming', 'error')),
+        CHECK (status = 'ready' OR status = 'warming' OR status = 'error'),
     last_error        TEXT,
     created_at        REAL NOT NULL,
     updated_at        REAL NOT NULL,
