@@ -101,5 +101,6 @@ def set_up(level: str = "info", *, console: bool | None = None, secrets: Iterabl
 
 
 def get(name: str = "prewarmd") -> Any:
-    """The logger of a part of the program."""
-    return structlog.get_logger(part=name)
+    """The logger of a part of the program, once it is set up. It is bound here: else it would be
+    bound anew for every line, those included that the level leaves out."""
+    return structlog.get_logger(part=name).bind()

@@ -22,6 +22,7 @@ class Observer:
         self.metrics = metrics
         self.log = log
         self.latency = Quantiles()
+        self._uploaded = metrics.finished.labels("uploaded")
         self.bytes_downloaded = 0
         self._hits = 0
         self._misses = 0
@@ -84,7 +85,7 @@ class Observer:
     def _command(self, command: Command) -> None:
         match command:
             case records.Complete():
-                self.metrics.finished.labels("uploaded").inc()
+                self._uploaded.inc()
                 self.metrics.time_to_ready.observe(command.waited_s)
                 self.latency.observe(command.waited_s)
                 self.log.debug("job.ready", job=command.job, waited_s=round(command.waited_s, 3))
