@@ -100,7 +100,6 @@ class CutThrough:
         """Its bytes are here, and each trailing job has pinned them."""
         for sending in flight.trailing:
             self._verified(sending, sha256, now)
-        flight.trailing = []
 
     def passed(self, task: int, sha256: str, etag: str, now: float) -> None:
         """All bytes of a relay went through."""

@@ -244,9 +244,13 @@ class Downloads:
         extent, flight.extent = flight.extent, None
         assert extent is not None
         self._land(task)
+        flight.is_landed = True
         self._objects.saw(flight.owner, etag, sha256, size_bytes, flight.began)
         self.trials.landed(flight)
-        desk.cache.admit(sha256, extent, size_bytes, now)
+        if flight.trailing and desk.cache.holds(sha256):
+            flight.extent = extent  # a second copy, but uploads read it
+        else:
+            desk.cache.admit(sha256, extent, size_bytes, now)
         desk.memory_freed()
         flight.waiters = [j for j in flight.waiters if not self._too_large(j, size_bytes, now)]
         for job in (*flight.waiters, *(sending.job for sending in flight.trailing)):

@@ -35,7 +35,9 @@ class Flight:
     size_bytes: int = 0
     """Known once its first bytes are here."""
     trailing: "list[Sending]" = field(default_factory=list)
-    """Uploads that follow it."""
+    """Uploads that follow it, to their ends."""
+    is_landed: bool = False
+    """All its bytes are here; an extent that it still has is a second copy, for those uploads."""
 
     def is_recent(self, job: Job, now: float, ttl_s: float) -> bool:
         """Whether the job may have what it brings: it asked for that content, or came before the

@@ -192,15 +192,21 @@ class Uploads:
     def _end(self, task: int) -> Sending:
         """It is over."""
         sending = self.sending.pop(task)
-        if sending.flight and sending in sending.flight.trailing:
-            sending.flight.trailing.remove(sending)
-        if sending.flight and not sending.is_sealed:
-            sending.lane.is_trailing = False
+        if sending.flight is not None:
+            self._end_trailing(sending, sending.flight)
         if sending.job.relay:
             self._desk.buckets.leave(sending.job.bucket, sending.began)
         return sending
 
     # -- what children answer --------------------------------------------------------------------
+
+    def _end_trailing(self, sending: Sending, flight: Flight) -> None:
+        flight.trailing.remove(sending)
+        if not sending.is_sealed:
+            sending.lane.is_trailing = False
+        if flight.is_landed and flight.extent is not None and not flight.trailing:
+            self._desk.give_back(flight.extent)  # a second copy
+            flight.extent = None
 
     def uploaded(self, report: reports.Uploaded, now: float) -> None:
         """Telegram gave a file_id: the job is ready, and so is whoever follows it."""

@@ -208,7 +208,8 @@ def counts(db: apsw.Connection, bot_ids: Mapping[str, int]) -> Counts:
         if JobState(state) in UNFINISHED:
             found.unfinished_by_kind[Kind(kind)] += number
     for slug, bot_id, number in db.execute(
-        "SELECT bot_slug, bot_id, count(*) FROM media_cache GROUP BY bot_slug, bot_id"
+        # In the table's own order: by way of an index each row would be sought for its bot_id.
+        "SELECT bot_slug, bot_id, count(*) FROM media_cache NOT INDEXED GROUP BY bot_slug, bot_id"
     ):
         found.catalogue_rows += number
         if slug in bot_ids and bot_ids[slug] != bot_id:

@@ -129,6 +129,22 @@ def test_of_two_that_turn_out_to_be_the_same_one_is_sent() -> None:
     assert len(world.messages) == 1
 
 
+def test_a_second_copy_stays_as_long_as_it_is_read() -> None:
+    """Its memory would be filled with another object while Telegram gets it."""
+    world = following(replace(POLICY, cache_bytes=3 * PAGE))
+    world.upload_s = 5.0
+    for key in ("a.mp4", "b.mp4"):
+        world.store_object(key, "the same", size=PAGE)
+    jobs = [submit(world, "alpha", "a.mp4"), submit(world, "beta", "b.mp4")]
+    world.run(5.0)
+    assert len(sealed(world)) == 2
+    world.store_object("c.jpg", size=2 * PAGE)
+    jobs.append(world.submit("alpha", "c.jpg", size_bytes=2 * PAGE))
+    world.run(1.0)
+    assert world.gets == ["a.mp4", "b.mp4"], "there is no room for it yet"
+    ready(world, *jobs)
+
+
 @pytest.mark.parametrize("code", ["TooManyRequests", "MediaRefused", "UploadCut", "NoAnswer"])
 def test_telegram_may_refuse_before_the_end(code: str) -> None:
     """An early answer would leave the job with its download, or its lane with the job."""
