@@ -1,6 +1,7 @@
 """Uploads that follow their downloads, and objects that only pass through: no message before all is
 known, and nobody worse off for it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,17 +10,20 @@ from prewarmd.core import events, records, verbs
 from prewarmd.core.extents import PAGE
 from prewarmd.core.jobs import JobId, JobState, Kind, Phase
 from prewarmd.core.lanes import LimitPolicy
-from prewarmd.core.policy import EnginePolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy
 from tests.core.outside import Dies, Refused, fates_of
 from tests.core.world import World, content_of
 
 POLICY = EnginePolicy(workers=2, slots=4, limits=LimitPolicy(paced=False))
 RELAYING = replace(POLICY, cache_bytes=64 * PAGE, relay_share=0.25)
+TWO_CHATS = BotSpec("alpha", ((100, "private"), (101, "private")))
 LARGE = 20 * PAGE
 """Above the share of `RELAYING`."""
 
 
-def following(policy: EnginePolicy = POLICY, bots: tuple[str, ...] = ("alpha", "beta")) -> World:
+def following(
+    policy: EnginePolicy = POLICY, bots: Sequence[str | BotSpec] = ("alpha", "beta")
+) -> World:
     """A world of slow downloads, all of which may be followed."""
     world = World(bots, policy)
     world.landing_from_bytes, world.get_s = 1, 4.0
@@ -119,7 +123,7 @@ def test_content_that_is_ready_already_is_not_sent_again() -> None:
 
 def test_of_two_that_turn_out_to_be_the_same_one_is_sent() -> None:
     """Both follow their downloads before either's content is known."""
-    world = following()
+    world = following(bots=[TWO_CHATS])
     for key in ("a.mp4", "b.mp4"):
         world.store_object(key, "the same")
     jobs = [submit(world, key=key) for key in ("a.mp4", "b.mp4")]
@@ -143,6 +147,32 @@ def test_a_second_copy_stays_as_long_as_it_is_read() -> None:
     world.run(1.0)
     assert world.gets == ["a.mp4", "b.mp4"], "there is no room for it yet"
     ready(world, *jobs)
+
+
+def test_a_chat_has_one_at_a_time() -> None:
+    """Downloads that end together would send as many messages at once, whatever the pace is."""
+    world = following(replace(POLICY, limits=LimitPolicy(paced=True)))
+    for key in ("a.mp4", "b.mp4", "c.mp4"):
+        world.store_object(key)
+    jobs = [submit(world, key=key) for key in ("a.mp4", "b.mp4", "c.mp4")]
+    world.run(3.5)
+    assert len(sends(world)) == 1
+    ready(world, *jobs)
+
+
+def test_a_pause_on_the_way_is_obeyed() -> None:
+    """What began before a flood would be sent into its penalty."""
+    world = following()
+    world.store_object("a.mp4")
+    job = submit(world)
+    world.run(2.0)
+    until = world.now + 10.0
+    world.put(events.HoldsRemembered([records.Hold("alpha", 100, until, 1.0)]))
+    world.run(4.0)
+    assert world.messages == []
+    ready(world, job)
+    assert [message.at >= until for message in world.messages] == [True]
+    assert world.gets == ["a.mp4"]
 
 
 @pytest.mark.parametrize("code", ["TooManyRequests", "MediaRefused", "UploadCut", "NoAnswer"])
