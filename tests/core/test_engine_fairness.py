@@ -137,13 +137,15 @@ def test_bots_come_back_in_turn_though_all_slots_are_busy(count: int) -> None:
 
 def test_a_slow_chat_is_used_though_fast_ones_fill_all_slots() -> None:
     """A bot that warms into a channel would send once, and then not again for hours."""
-    private = [BotSpec(f"bot{n}", ((n + 1, "private"),)) for n in range(20)]
+    private = [BotSpec(f"bot{n}", ((n + 1, "private"),)) for n in range(6)]
     bots = [BotSpec("slow", ((-5, "channel"),)), *private]
     world = World(bots, EnginePolicy(workers=1, slots=1))
+    world.upload_s = 0.2  # four and a half a second, where six might go
     for bot in bots:
-        for number in range(100):
+        for number in range(60):
             submit(world, bot.slug, f"{bot.slug}-{number}", priority=100)
     world.run(60.0)
+    assert len(senders(world)) > 250, "all slots were filled"
     assert senders(world).count("slow") >= 15
 
 
