@@ -48,6 +48,8 @@ class CutThrough:
         """GETs that may be followed, by task."""
         self._asked: dict[JobId, Sending] = {}
         """Of which the catalogue is being asked."""
+        self._known: list[Sending] = []
+        """Whose content is known to be new, in this turn."""
 
     # -- a beginning -----------------------------------------------------------------------------
 
@@ -116,12 +118,12 @@ class CutThrough:
             return
         desk.leaders.lead(job)
         if job.id in desk.recalled:
-            self._seal(sending, now)
+            self._known.append(sending)
         else:
             self._asked[job.id] = sending
             desk.out.append(Recall(job.id, job.bot, sha256, job.kind))
 
-    def recalled(self, job: Job, now: float, *, ready: bool) -> None:
+    def recalled(self, job: Job, *, ready: bool) -> None:
         """The catalogue's answer for a trailing job."""
         sending = self._asked.pop(job.id, None)
         if sending is None or sending.task not in self._uploads.sending:
@@ -131,7 +133,15 @@ class CutThrough:
             self._drop(sending)
         else:
             self._desk.recalled.add(job.id)
-            self._seal(sending, now)
+            self._known.append(sending)
+
+    def seal(self, now: float) -> None:
+        """Let those go whose content is known and new, now that all is heard that this turn brings:
+        a flood may be among it."""
+        known, self._known = self._known, []
+        for sending in known:
+            if sending.task in self._uploads.sending:
+                self._seal(sending, now)
 
     def _seal(self, sending: Sending, now: float) -> None:
         lane, scope = sending.lane, self._desk.bots[sending.job.bot].scope

@@ -139,7 +139,7 @@ class Engine:
         if job is None or job.sha256 != sha256:
             return
         if job.phase is Phase.TRAILING:
-            self.cut_through.recalled(job, now, ready=ready)
+            self.cut_through.recalled(job, ready=ready)
         elif job.phase is Phase.RECALLING:
             may_start = not (self.draining or self.stalled)
             self.downloads.recalled(job, now, ready=ready, may_start=may_start)
@@ -274,6 +274,7 @@ class Engine:
 
     def _pump(self, now: float) -> None:
         self.desk.let_time_pass(now)
+        self.cut_through.seal(now)
         if not self.children.turn(now, self.desk.out):
             return
         if self.draining:

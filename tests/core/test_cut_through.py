@@ -175,6 +175,21 @@ def test_a_pause_on_the_way_is_obeyed() -> None:
     assert world.gets == ["a.mp4"]
 
 
+def test_a_pause_that_is_heard_of_in_the_same_turn_is_obeyed() -> None:
+    """The catalogue's answer may lie before the flood's in one batch."""
+    world = following()
+    world.commit_s = 1.0
+    sha256 = world.store_object("a.mp4")
+    job = submit(world)
+    world.run(4.5)
+    assert world.engine.desk.jobs[job].phase is Phase.TRAILING
+    world.put(events.Recalled(job, sha256, ready=False))
+    world.put(events.HoldsRemembered([records.Hold("alpha", 100, world.now + 10.0, 1.0)]))
+    world.turn()
+    assert sealed(world) == []
+    ready(world, job)
+
+
 @pytest.mark.parametrize("code", ["TooManyRequests", "MediaRefused", "UploadCut", "NoAnswer"])
 def test_telegram_may_refuse_before_the_end(code: str) -> None:
     """An early answer would leave the job with its download, or its lane with the job."""

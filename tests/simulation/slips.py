@@ -74,7 +74,7 @@ SLIPS: tuple[Slip, ...] = (
     Slip(
         "forgets that an upload may have arrived",
         "two messages, and no count says so",
-        "desk.py",
+        "remedies.py",
         "        job.maybe_sent |= end.sent\n",
         "",
     ),
@@ -327,8 +327,8 @@ SLIPS: tuple[Slip, ...] = (
         "gives more work to the child that a suspect has for itself",
         "a poisonous job takes others with it, and is never convicted",
         "children.py",
-        "child.state is ChildState.READY and not child.alone\n",
-        "child.state is ChildState.READY\n",
+        "child.state is ChildState.READY and not child.alone\n            if free",
+        "child.state is ChildState.READY\n            if free",
     ),
     Slip(
         "never convicts",
@@ -347,7 +347,7 @@ SLIPS: tuple[Slip, ...] = (
     Slip(
         "burns an attempt by waiting",
         "a job fails after some waits for memory",
-        "desk.py",
+        "remedies.py",
         "        job.attempt += charged\n",
         "        job.attempt += 1\n",
     ),
@@ -378,6 +378,56 @@ SLIPS: tuple[Slip, ...] = (
         "blame.py",
         "    if end.killed:\n",
         "    if end.killed and not end.alone:\n",
+    ),
+    # Uploads that follow, and relays.
+    Slip(
+        "seals what the catalogue was not asked about",
+        "a film that is ready under another key is sent once more",
+        "cut_through.py",
+        "        if job.id in desk.recalled:\n",
+        "        if job.id in desk.recalled or sending.flight:\n",
+    ),
+    Slip(
+        "seals although another leads with that content",
+        "the same film under two keys is sent twice at once",
+        "cut_through.py",
+        "        if desk.leaders.leader(job) not in (None, job):\n",
+        "        if desk.leaders.leader(job) is None and desk.leaders.leader(job) is job:\n",
+    ),
+    Slip(
+        "seals into a pause",
+        "what began before a flood is sent into its penalty, and makes it longer",
+        "cut_through.py",
+        "        if lane.paused_until > now or not (",
+        "        if not (",
+    ),
+    Slip(
+        "gives a second copy back while an upload reads it",
+        "Telegram gets the bytes of another object",
+        "downloads.py",
+        "        if flight.trailing and desk.cache.holds(sha256):\n",
+        "        if not flight.trailing and desk.cache.holds(sha256):\n",
+    ),
+    Slip(
+        "does not pin what an upload follows",
+        "the cache gives away bytes that are still being sent",
+        "downloads.py",
+        "        for job in (*flight.waiters, *(sending.job for sending in flight.trailing)):\n",
+        "        for job in flight.waiters:\n",
+    ),
+    Slip(
+        "lets a relay go by a bucket that is closed",
+        "each large object finds out anew that the store is away",
+        "uploads.py",
+        "        if not job.relay or self._desk.buckets.gate(job.bucket).may_pass(now):\n",
+        "        if not job.relay or self._desk.buckets.gate(job.bucket):\n",
+    ),
+    Slip(
+        "follows for a suspect",
+        "nobody can tell which of two tasks killed the child, and a poisonous job lives for ever",
+        "cut_through.py",
+        " and not (flight.dropped or flight.owner.suspect):\n",
+        " and not flight.dropped:\n",
     ),
     # Listings and stops.
     Slip(
