@@ -15,7 +15,7 @@ waits for its GET, it is ready, or it goes back to its backlog with what was lea
 An upload that follows is paid for when it begins, and arrives when its download is over. So it
 begins only when its bot has nothing else that could be sent; a lane has one at a time, or several
 would arrive at once; one whose lane was paused meanwhile is dropped, and waits as others do. A
-suspect never follows.
+suspect never follows: it has its child for one task.
 
 Invariants, kept by `check`: a trailing job has one upload, and that is not sealed.
 Costs: O(jobs that wait for large objects under way) a turn.
@@ -56,7 +56,7 @@ class CutThrough:
     def landing(self, task: int, size_bytes: int) -> None:
         """Enough of an object is here to begin."""
         flight = self._downloads.fetching[task]
-        if self._desk.policy.cut_through and not (flight.dropped or flight.owner.suspect):
+        if self._desk.policy.cut_through and not flight.dropped:
             flight.size_bytes = size_bytes
             self._landing[task] = flight
 

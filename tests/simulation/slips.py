@@ -423,11 +423,11 @@ SLIPS: tuple[Slip, ...] = (
         "        if not job.relay or self._desk.buckets.gate(job.bucket):\n",
     ),
     Slip(
-        "follows for a suspect",
+        "follows in a child that a suspect has for itself",
         "nobody can tell which of two tasks killed the child, and a poisonous job lives for ever",
-        "cut_through.py",
-        " and not (flight.dropped or flight.owner.suspect):\n",
-        " and not flight.dropped:\n",
+        "children.py",
+        "child.state is ChildState.READY and not child.alone\n        return",
+        "child.state is ChildState.READY\n        return",
     ),
     # Listings and stops.
     Slip(
