@@ -14,12 +14,16 @@ from prewarmd.ipc.memory import Memory
 
 _FALLOC_FL_KEEP_SIZE = 0x01
 _FALLOC_FL_PUNCH_HOLE = 0x02
+PAGE_BYTES = 4096
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class Arena(Memory):
     """Shared memory for media."""
+
+    _backed = bytearray()
+    """A one for each page that `reserve` had backed: it asks the system for a page once."""
 
     @classmethod
     def of(cls, size_bytes: int) -> "Arena":
@@ -36,6 +40,11 @@ class Arena(Memory):
         """Have the system back a range; ArenaFullError when it cannot."""
         if offset < 0 or offset + size_bytes > self.size_bytes:
             raise ValueError(f"[{offset}, +{size_bytes}) is outside the arena")
+        if not self._backed:
+            self._backed = bytearray(-(-self.size_bytes // PAGE_BYTES))
+        first, end = offset // PAGE_BYTES, -(-(offset + size_bytes) // PAGE_BYTES)
+        if self._backed.find(0, first, end) < 0:
+            return
         try:
             os.posix_fallocate(self.fd, offset, size_bytes)
         except OSError as error:
@@ -45,6 +54,7 @@ class Arena(Memory):
                 f"the system gives no {size_bytes} bytes of memory ({error.strerror})",
                 "choose a smaller [cache] bytes, or give the service more memory",
             ) from None
+        self._backed[first:end] = bytes([1]) * (end - first)
 
     def release(self, offset: int, size_bytes: int) -> None:
         """Return a range's pages to the system; it reads as zeros afterwards."""
@@ -52,6 +62,8 @@ class Arena(Memory):
         if _libc.fallocate(self.fd, mode, offset, size_bytes) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+        first, end = offset // PAGE_BYTES, -(-(offset + size_bytes) // PAGE_BYTES)
+        self._backed[first:end] = bytes(len(self._backed[first:end]))
 
     def view(self, offset: int, size_bytes: int) -> memoryview:
         """The bytes of a range, without a copy. Release it before `close`."""

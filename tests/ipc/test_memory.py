@@ -103,6 +103,11 @@ def test_memory_comes_and_goes() -> None:
         assert bytes(view) == b"\0\0\0\0"
         with pytest.raises(BufferError):
             arena.close()
+    read = arena.resident_bytes()
+    arena.reserve(1 << 20, 4 << 20)
+    assert arena.resident_bytes() - read == 4 << 20, "what was returned is backed anew"
+    arena.reserve(0, 8 << 20)
+    assert arena.resident_bytes() == 8 << 20, "what was half backed is backed in full"
     arena.close()
 
 
