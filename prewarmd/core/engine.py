@@ -282,12 +282,12 @@ class Engine:
         elif not self.stalled:
             self.desk.roster.settle(now)
             self.uploads.pump(now)
+            self.cut_through.pump(now)  # before the intake, for which it makes room
             self.desk.roster.settle(now)
             self.sizes.pump(now)
             self.intake.pump(now)
             self.desk.roster.settle(now)
             self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
-            self.cut_through.pump(now)
             self._pump_listings(now)
             self.chats.pump()
 
