@@ -112,7 +112,7 @@ class Downloads:
         if job.size_bytes is not None and self._too_large(job, job.size_bytes, now):
             return True
         extent, is_large = None, (job.size_bytes or 0) > self._relay_above_bytes
-        if is_large and not job.etag:
+        if is_large and not (job.etag or gate.code):  # else a GET finds out what there is to know
             desk.start(job, Phase.FETCHING)
             self._load_relay(job, now)
             return True
@@ -215,6 +215,8 @@ class Downloads:
         flight, desk = self.fetching[task], self._desk
         if flight.dropped:
             return
+        if size_bytes > self._relay_above_bytes:
+            desk.buckets.open(flight.owner.bucket)  # there will be no more of this answer
         desk.downloading.spend(max(0, size_bytes - (flight.owner.size_bytes or 0)), now)
         for job in reversed(tuple(flight.waiters)):
             if flight.is_of(job):
