@@ -152,17 +152,21 @@ class Landing:
 
     # -- who follows -----------------------------------------------------------------------------
 
+    def follow(self) -> None:
+        """Somebody may do so from now on."""
+        self._is_followed = True
+
     async def beyond(self, done_bytes: int) -> int:
         """As soon as more than that are there in front: how many. Raises ObjectError when they
         will not come. Bytes may come anew, so it can take a while; they are the same then."""
-        self._is_followed = True
+        self.follow()
         while self.done_bytes <= done_bytes or self._witness is not None:
             await self._more()
         return self.done_bytes
 
     async def verified(self) -> str:
         """As soon as every byte is there and verified: the hash, in hex. Raises ObjectError."""
-        self._is_followed = True
+        self.follow()
         while not self.is_verified:
             await self._more()
         return self.sha256

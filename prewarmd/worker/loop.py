@@ -9,6 +9,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from prewarmd.core import reports, verbs
@@ -98,6 +99,8 @@ class Worker:
                     self._begin(verb.task, self._fetch(verb))
                 case verbs.Upload() as verb:
                     landing = self._landings.get(verb.behind)
+                    if verb.behind:
+                        self._seal(verb.task)  # it may come before the upload's first step
                     upload = self._begin(verb.task, self._upload(verb, landing))
                     if landing is not None:
                         self._behind.setdefault(verb.behind, []).append(upload)
@@ -170,9 +173,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001  the task boundary: a bug costs one attempt
             report = reports.FetchFailed(verb.task, "Bug", self._bug(error))
         self._landings.pop(verb.task, None)
-        behind = self._behind.pop(verb.task, ())
-        if behind and isinstance(report, reports.FetchFailed):
-            await asyncio.wait(behind)  # the memory is free when nobody refers to it any more
+        behind = self._behind.pop(verb.task, [])
+        if isinstance(report, reports.FetchFailed):
+            await _all_over(behind)  # the memory is free when nobody refers to it any more
         self._say(report)
 
     async def _fetched(self, verb: verbs.Fetch, row: Row) -> reports.Fetched:
@@ -190,6 +193,7 @@ class Worker:
             is_large = 0 < self._spec.cut_through_bytes <= landing.size_bytes
             if is_large and landing.done_bytes and not told:
                 told = True
+                landing.follow()
                 self._say(reports.Landing(verb.task, landing.size_bytes))
 
         landing = Landing(extent, progress, verb.sha256)
@@ -218,6 +222,7 @@ class Worker:
             if landing is None:  # it is over, and how, only the engine knows by now
                 await sealed
                 return Whole(extent, ways)
+            await landing.beyond(0)  # it may have begun anew since the engine heard of it
             return Trailing(extent, landing, sealed, ways)
 
         await self._send(verb, media)
@@ -229,6 +234,7 @@ class Worker:
             return memoryview(b"")
 
         async def media(ways: Ways) -> Media:
+            await held.enter_async_context(self._windows)
             passing = Passing(self._fetcher, passed, self._seal(verb.task), ways, verb.sha256)
             await passing.open(verb.bucket, verb.key, memory)
             return passing
@@ -236,7 +242,7 @@ class Worker:
         def passed(sha256: str, etag: str) -> None:
             self._say(reports.Passed(verb.task, sha256, etag))
 
-        async with self._windows:
+        async with AsyncExitStack() as held:
             await self._send(verb, media)
 
     def _seal(self, task: int) -> asyncio.Future[None]:
@@ -342,3 +348,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001  the task boundary
             report = reports.ChatUnknown(verb.task, "Bug", self._bug(error))
         self._say(report)
+
+
+async def _all_over(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for them. Whoever is to stop meanwhile has stopped already, and still has to answer."""
+    while running := [task for task in tasks if not task.done()]:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(running)

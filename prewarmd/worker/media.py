@@ -117,3 +117,4 @@ async def _until(connection: Connection, wanted: Coroutine[Any, Any, object]) ->
         waiting.cancel()
         if waiting.done() and not waiting.cancelled():
             waiting.exception()  # it was asked for
+        del waiting  # an error that it holds holds this frame, and so all that refers to memory

@@ -205,7 +205,7 @@ class Connection(asyncio.BufferedProtocol):
         """Within `write`: wait until the transport refers to nothing that was written; False when
         no more is wanted, as in `write`."""
         assert self._answer is not None
-        await self._out.drained()
+        await self._out.drained(self._answer)
         return not self._answer.done()
 
     async def land(self, into: memoryview) -> None:
@@ -232,7 +232,8 @@ class Connection(asyncio.BufferedProtocol):
     async def _end(self, answer: asyncio.Future[Answer]) -> None:
         """However it ended, the transport refers to nothing of ours afterwards."""
         self.since = self._loop.time()
-        is_answered = answer.done() and not answer.cancelled() and answer.exception() is None
+        answer.cancel()  # nobody waits for it any more
+        is_answered = not answer.cancelled() and answer.exception() is None
         self._is_fit &= is_answered
         if self._is_fit:
             await self._out.drained()  # the server has answered, and still reads on

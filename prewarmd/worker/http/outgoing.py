@@ -7,6 +7,7 @@ it. (Over TLS it takes a copy at once, and as much as it is given: hence small p
 import asyncio
 import socket
 import struct
+from typing import Any
 
 PIECE_BYTES, TLS_PIECE_BYTES = 256 << 10, 64 << 10
 """Written at once: over TLS a larger piece would be encrypted at once, and stop the loop (50 MB:
@@ -58,13 +59,13 @@ class Outgoing:
         """Of what was written, that the kernel has."""
         return self.written_bytes - self.held_bytes
 
-    async def drained(self) -> None:
-        """Wait until the transport refers to nothing of ours, or is gone."""
+    async def drained(self, unless: asyncio.Future[Any] | None = None) -> None:
+        """Wait until the transport refers to nothing of ours, or is gone, or `unless` is done."""
         if not self.held_bytes:
             return
         assert self._transport is not None
         self._transport.set_write_buffer_limits(0)
-        while self.is_full and not self._lost.done():
+        while self.is_full and not (self._lost.done() or (unless and unless.done())):
             await self.change()
         if not self._lost.done():
             self._transport.set_write_buffer_limits(self.piece_bytes)

@@ -1,0 +1,334 @@
+"""Media that follow their downloads, against real sockets: what leaves, when the closing boundary
+does, and what is left behind when it never may."""
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from prewarmd.core.jobs import Kind
+from prewarmd.worker.answers import Accepted, Refused
+from prewarmd.worker.http.answer import Answer, Small
+from prewarmd.worker.http.connection import Connection
+from prewarmd.worker.http.errors import TimedOutError
+from prewarmd.worker.http.patience import Patience
+from prewarmd.worker.landing import HASHED_AT_ONCE, Landing
+from prewarmd.worker.media import Trailing, Ways
+from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.spec import TelegramSpec
+from prewarmd.worker.telegram import Telegram
+from tests.support.loops import OnLoop, until_true
+from tests.worker.http.servers import Wire, serving
+from tests.worker.http.test_connection import talk
+from tests.worker.recipients import POST, TAIL, Recipient, reading
+
+SIZE_BYTES = 700_001
+LARGE_BYTES = 12 << 20
+"""More than socket buffers take."""
+LONG = Patience(head_s=15, idle_s=15, slow_s=15, slow_bytes=0)
+STEPS = (1, 65_535, 65_536, 65_537, 200_000, 200_001, 640_000, SIZE_BYTES)
+TOO_MANY = b"HTTP/1.1 429 Too Many\r\nContent-Length: 2\r\n\r\n{}"
+TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Download:
+    """An object that lands as the test wants it, in memory that is free afterwards."""
+
+    def __init__(self, size_bytes: int = SIZE_BYTES, sha256: str = "") -> None:
+        self.data = os.urandom(size_bytes)
+        self.extent = bytearray(size_bytes)
+        self.sealed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.landing = Landing(memoryview(self.extent), lambda _: None, sha256)
+        self.told: list[int] = []
+        self.sent = 0
+        self._at = 0
+        self.landing.begin(size_bytes, "one")
+
+    def media(self) -> Trailing:
+        """An upload that follows it."""
+        return Trailing(
+            memoryview(self.extent), self.landing, self.sealed, Ways(self.told.append, self._sent)
+        )
+
+    def _sent(self) -> None:
+        self.sent += 1
+
+    def land(self, to: int) -> None:
+        """Its bytes are there up to `to`."""
+        before, self._at = self._at, to
+        self.extent[before:to] = self.data[before:to]
+        self.landing.landed(0, before, to)
+
+    async def land_all(self) -> None:
+        """And it is verified."""
+        self.land(len(self.data))
+        await self.landing.verify()
+
+    def check_free(self) -> None:
+        """Nothing refers to its memory; the last of what a test does."""
+        assert self.landing.view is not None
+        self.landing.view.release()
+        self.extent.append(0)  # BufferError if anything refers to it
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """What is free is free at once, and not when garbage happens to be collected."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def sent(
+    download: Download, connection: Connection, patience: Patience = LONG
+) -> Answer | ObjectError | None:
+    """Upload it; None when that was cancelled."""
+    media = download.media()
+    head = POST % (media.size_bytes + len(TAIL))
+    try:
+        return await connection.exchange(head, Small(), patience, media.body(TAIL, connection))
+    except ObjectError as error:
+        return ObjectError(error.code, error.detail)
+    except asyncio.CancelledError:
+        return None
+
+
+async def turns() -> None:
+    """Whatever may happen now, happens."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_it_follows_and_withholds_its_end_until_it_is_sealed(on_loop: OnLoop, wire: Wire) -> None:
+    """Bytes in another order are another film; an end that is sent too early makes a message of a
+    download that may yet fail; a connection for each upload costs a handshake each time."""
+    recipient = reading()
+
+    async def then(connection: Connection) -> None:
+        for number in (1, 2):
+            download = Download()
+            upload = asyncio.ensure_future(sent(download, connection))
+            for step in STEPS:
+                download.land(step)
+                there = download.landing.done_bytes
+                await until_true(lambda there=there: recipient.heard_bytes == there)
+                assert recipient.heard == download.data[:there]
+            assert recipient.heard_bytes == SIZE_BYTES
+            await turns()
+            assert not upload.done()
+            await download.landing.verify()
+            await turns()
+            assert (recipient.heard_bytes, download.sent) == (SIZE_BYTES, 0)
+            download.sealed.set_result(None)
+            answer = await upload
+            assert isinstance(answer, Answer)
+            assert answer.head.status == 200
+            assert recipient.heard == download.data + TAIL
+            assert (download.told[-1], download.sent) == (SIZE_BYTES, 1)
+            assert download.told == sorted(download.told)
+            assert (connection.is_fit, connection.used) == (True, number)
+            del upload
+            download.check_free()
+
+    on_loop(talk(recipient, wire, then))
+
+
+@pytest.mark.parametrize("how", ["it fails", "it fails at its end", "its hash is wrong"])
+def test_a_bad_download_leaves_no_message(on_loop: OnLoop, wire: Wire, how: str) -> None:
+    """Half a film, or another one than was promised, would be warm for ever; memory that is still
+    referred to would be sent as another's."""
+    recipient = reading()
+
+    async def then(connection: Connection) -> None:
+        download = Download(sha256="0" * 64 if how == "its hash is wrong" else "")
+        upload = asyncio.ensure_future(sent(download, connection))
+        download.land(300_000)
+        await until_true(lambda: recipient.heard_bytes == 300_000)
+        if how == "it fails":
+            download.landing.fail(ObjectError("StoreTimeout", "x"))
+        else:
+            download.land(SIZE_BYTES)
+            await until_true(lambda: recipient.heard_bytes == SIZE_BYTES)
+            try:
+                await download.landing.verify() if how == "its hash is wrong" else None
+                download.landing.fail(ObjectError("StoreTimeout", "x"))
+            except ObjectError as error:
+                download.landing.fail(ObjectError(error.code, error.detail))
+        error = await upload
+        assert isinstance(error, ObjectError)
+        assert error.code == ("Sha256Mismatch" if how == "its hash is wrong" else "StoreTimeout")
+        await recipient.was_reset.wait()
+        assert recipient.heard_bytes <= SIZE_BYTES
+        assert (connection.is_fit, download.sent) == (False, 0)
+        del upload, error
+        download.check_free()
+
+    with uncollected():
+        on_loop(talk(recipient, wire, then))
+
+
+@pytest.mark.parametrize("early", [TOO_MANY, TOO_LARGE], ids=["429", "413"])
+@pytest.mark.parametrize("at", [0, 300_000, SIZE_BYTES], ids=["its head", "bytes", "the seal"])
+def test_an_early_answer_ends_it(on_loop: OnLoop, wire: Wire, early: bytes, at: int) -> None:
+    """A lane would be held by an upload that is refused already, until its download is over."""
+    recipient = reading(early=early, early_at=at)
+
+    async def then(connection: Connection) -> None:
+        download = Download()
+        upload = asyncio.ensure_future(sent(download, connection))
+        if at:
+            download.land(at)
+        if at == SIZE_BYTES:
+            await download.landing.verify()
+        answer = await upload
+        assert isinstance(answer, Answer)
+        assert answer.head.status in (413, 429)
+        assert (connection.is_fit, download.sent) == (False, 0)
+        del upload
+        download.check_free()
+
+    with uncollected():
+        on_loop(talk(recipient, wire, then))
+
+
+async def test_an_early_success_is_none() -> None:
+    """Telegram cannot have what was not sent: the job would be ready with another file's id."""
+    accepted = (
+        b'{"ok":true,"result":{"message_id":1,"document":{"file_id":"a","file_unique_id":"b"}}}'
+    )
+    early = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(accepted) + accepted
+    for at in (0, SIZE_BYTES):
+        async with asyncio.timeout(10), serving(reading(early=early, early_at=at)) as server:
+            spec = TelegramSpec(server.url)
+            async with Telegram(spec, {"alpha": "1:x"}) as telegram:
+                download = Download()
+                if at:
+                    await download.land_all()
+                outcome = await telegram.send("alpha", 1, Kind.DOCUMENT, download.media(), "a.bin")
+                assert isinstance(outcome, Refused)
+                assert outcome.code == "BadAnswer"
+                assert not isinstance(outcome, Accepted)
+
+
+def test_a_slow_download_is_not_held_against_telegram(on_loop: OnLoop, wire: Wire) -> None:
+    """Each upload behind a slow store would be cut, and its lane be taken for broken."""
+    recipient = reading()
+    patience = Patience(head_s=5, idle_s=0.3, slow_s=0.4, slow_bytes=1 << 20)
+
+    async def then(connection: Connection) -> None:
+        download = Download()
+        upload = asyncio.ensure_future(sent(download, connection, patience))
+        for step in (HASHED_AT_ONCE, 2 * HASHED_AT_ONCE, SIZE_BYTES):
+            await asyncio.sleep(0.7)  # of which Telegram knows nothing
+            download.land(step)
+            await until_true(lambda step=step: recipient.heard_bytes == step)
+        await download.landing.verify()
+        await asyncio.sleep(0.7)
+        download.sealed.set_result(None)
+        assert isinstance(await upload, Answer)
+
+    on_loop(talk(recipient, wire, then))
+
+
+def test_a_telegram_that_takes_nothing_is(on_loop: OnLoop, wire: Wire) -> None:
+    """A dead connection would hold lane, slot and memory for ever, as long as bytes are there."""
+    recipient = Recipient()
+    patience = Patience(head_s=5, idle_s=0.3)
+
+    async def then(connection: Connection) -> None:
+        download = Download(LARGE_BYTES)
+        upload = asyncio.ensure_future(sent(download, connection, patience))
+        for step in range(HASHED_AT_ONCE, LARGE_BYTES, 1 << 20):
+            download.land(step)
+            await turns()
+        with contextlib.suppress(TimedOutError):
+            await upload
+        assert isinstance(upload.exception(), TimedOutError)
+        assert download.told[-1] < LARGE_BYTES
+        assert download.sent == 0
+
+    on_loop(talk(recipient, wire, then))
+
+
+async def _at_bytes(download: Download, recipient: Recipient) -> None:
+    download.land(300_000)
+    await until_true(lambda: recipient.heard_bytes == 300_000)
+
+
+async def _at_write(download: Download, recipient: Recipient) -> None:
+    download.land(LARGE_BYTES)
+    await until_true(lambda: len(download.told) > 1)
+    await turns()
+
+
+async def _at_verified(download: Download, recipient: Recipient) -> None:
+    download.land(SIZE_BYTES)
+    await until_true(lambda: recipient.heard_bytes == SIZE_BYTES)
+
+
+async def _at_seal(download: Download, recipient: Recipient) -> None:
+    await _at_verified(download, recipient)
+    await download.landing.verify()
+    await turns()
+
+
+async def _at_head(download: Download, recipient: Recipient) -> None:
+    await until_true(lambda: bool(recipient.bodies))
+
+
+async def _at_once(download: Download, recipient: Recipient) -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "point", [_at_once, _at_head, _at_bytes, _at_write, _at_verified, _at_seal]
+)
+def test_who_is_dropped_holds_nothing(
+    on_loop: OnLoop, wire: Wire, point: Callable[[Download, Recipient], Awaitable[None]]
+) -> None:
+    """Its memory is the next object's at once: what still referred to it would send that."""
+    recipient = Recipient() if point is _at_write else reading()
+
+    async def then(connection: Connection) -> None:
+        download = Download(LARGE_BYTES if point is _at_write else SIZE_BYTES)
+        upload = asyncio.ensure_future(sent(download, connection))
+        await point(download, recipient)
+        upload.cancel()
+        assert await upload is None
+        assert (connection.is_fit, download.sent) == (False, 0)
+        del upload
+        download.check_free()
+
+    with uncollected():
+        on_loop(talk(recipient, wire, then))
+
+
+def test_an_object_that_comes_anew_is_the_same_for_who_follows(on_loop: OnLoop) -> None:
+    """The first half of one film and the second of another would be sent as one."""
+    recipient = reading()
+
+    async def then(connection: Connection) -> None:
+        download = Download()
+        upload = asyncio.ensure_future(sent(download, connection))
+        download.land(300_000)
+        await until_true(lambda: recipient.heard_bytes == 300_000)
+        download._at = 0
+        download.landing.begin(SIZE_BYTES, "one")
+        download.land(100_000)
+        await turns()
+        assert recipient.heard_bytes == 300_000
+        await download.land_all()
+        download.sealed.set_result(None)
+        assert isinstance(await upload, Answer)
+        assert recipient.heard == download.data + TAIL
+        assert hashlib.sha256(download.data).hexdigest() == download.landing.sha256
+        with pytest.raises(ObjectError):
+            download.landing.begin(SIZE_BYTES, "two")
+
+    on_loop(talk(recipient, Wire(), then))
