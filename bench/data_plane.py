@@ -18,15 +18,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from bench.calibrate import loop_s, speed
-from bench.data import catalogue, daemon, objects, signing, table
+from bench.data import catalogue, daemon, large, objects, signing, table
 from bench.data.clients.base import Plan
 from bench.data.nginx import MissingError, Nginx, find
 from bench.data.objects import BUCKET, Object
 from bench.data.process import Clients
 from bench.data.samples import Samples
 from bench.data.sink import Sink
+from bench.hashing import hash_scaling
 
 LARGE_BYTES = 20_000_000
 GETTERS = ("prewarmd", "hashing", "aiobotocore", "boto3", "obstore", "aiohttp")
@@ -51,13 +53,18 @@ class Scale:
     """In a run of a daemon, behind as many that warm it up."""
     rows: int = 1_000_000
     hits: int = 1000
+    far: int = 5
+    """Large media from far away, each both ways."""
+    relay_bytes: int = 2_000_000_000
+    """The goal is for this."""
 
     @classmethod
     def quick(cls) -> "Scale":
         """Shows that it works, and nothing else."""
         return cls(
-            rounds=1, daemon_rounds=1, requests=200, large=4, media=400, rows=20_000, hits=200
-        )
+            rounds=1, daemon_rounds=1, requests=200, large=4, media=400, rows=20_000, hits=200,
+            far=1, relay_bytes=200_000_000,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -79,7 +86,7 @@ class Ground:
         ca_file = str(self.nginx.ca_file) if tls else None
         return Plan(url, url, BUCKET, ca_file, slots, about * 11 // 10)
 
-    def place(self, *, tls: bool = False, telegram: str = "", **more: int) -> daemon.Place:
+    def place(self, *, tls: bool = False, telegram: str = "", **more: Any) -> daemon.Place:
         """For a daemon."""
         url = self.nginx.url(tls=tls)
         return daemon.Place(url, telegram or url, self.nginx.ca_file if tls else None, **more)
@@ -237,6 +244,30 @@ def measure_hits(ground: Ground) -> None:
     ground.figures["hit_ratio"] = samples.ratio("hit", "miss")
 
 
+def measure_cut_through(ground: Ground) -> None:
+    """How long a large media from far away takes, if its upload follows its download."""
+    samples = asyncio.run(large.from_far_away(ground.folder / "states", ground.scale.far))
+    print(f"far away, s: {samples.told()}", flush=True)
+    one, other = (samples.median(name) for name in large.WAYS)
+    ground.figures["far_s.cut_through"], ground.figures["far_s.whole"] = one, other
+    ground.figures["cut_through_ratio"] = one / other
+
+
+def measure_relay(ground: Ground) -> None:
+    """What memory a child takes for an object that does not fit into the arena."""
+    size_bytes = ground.scale.relay_bytes
+    found = asyncio.run(large.relayed(ground.folder / "states" / "relay", size_bytes))
+    mib = [each / 2**20 for each in (found.before_bytes, found.most_bytes)]
+    print(f"relay of {size_bytes / 1e6:,.0f} MB: child {mib[0]:.1f}, at most {mib[1]:.1f} MiB")
+    ground.figures["relay_rss_mib"] = mib[1] - mib[0]
+    ground.figures["relay_s"], ground.figures["relay_cpu_s"] = found.wall_s, found.cpu_s
+
+
+def measure_hashing(ground: Ground) -> None:
+    """Whether hashing uses every core."""
+    ground.figures["hash_scaling"] = hash_scaling()
+
+
 def _catalogue(ground: Ground) -> Path:
     """A state directory with a full catalogue, made once."""
     directory = ground.folder / "full"
@@ -254,9 +285,12 @@ MEASURES: dict[str, Callable[[Ground], None]] = {
     "daemon": measure_daemon,
     "sink": measure_sink,
     "hits": measure_hits,
+    "cut_through": measure_cut_through,
+    "relay": measure_relay,
+    "hashing": measure_hashing,
 }
-"""By the names that choose them. What is measured next gets a function and a name here, and its
-line in `table.SECTIONS` is no later one any more."""
+"""By the names that choose them. What is measured next gets a function and a name here, and a line
+in `table.SECTIONS`."""
 
 
 # -- all of it -------------------------------------------------------------------------------------

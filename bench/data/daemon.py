@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 import apsw
+import psutil
 
 from bench.data.clients.base import CREDENTIALS
 from bench.data.objects import BUCKET, Object
@@ -44,6 +45,10 @@ class Place:
     cache_bytes: int = 64 << 20
     """Of its arena: smaller than the default, so that all of it is touched before the measured jobs
     begin, and larger than what all slots hold at once."""
+    workers: int = 5
+    cuts_through: bool = True
+    is_local: bool = False
+    """Its Bot API server takes files of 2000 MB."""
 
     def configuration(self) -> str:
         """A complete prewarmd.toml; everything else is the default."""
@@ -53,7 +58,10 @@ class Place:
             f'warmup_chats = [{{ id = {-1_001_000_000_000 - number}, kind = "channel" }}]\n'
             for slug, number in BOTS.items()
         )
+        through = "" if self.cuts_through else "cut_through_bytes = 0\n"
         return f"""
+workers = {self.workers}
+
 [r2]
 endpoint = "{self.store}"
 bucket = "{BUCKET}"
@@ -62,7 +70,8 @@ secret_access_key = "{CREDENTIALS.secret_access_key}"
 {trust}
 [telegram]
 api_base = "{self.telegram}"
-{trust}
+server = "{"local" if self.is_local else "hosted"}"
+{through}{trust}
 [cache]
 bytes = {self.cache_bytes}
 
@@ -78,6 +87,8 @@ class Run:
     cpu_us: float
     """Per media, all its processes."""
     supervisor_us: float
+    wall_s: float
+    """From their submit until the last was ready."""
     per_minute: float
     pss_bytes: int
 
@@ -130,13 +141,23 @@ class Daemon:
         self._asked += len(jobs)
         await until(self._is_done, WAIT_S, LOOK_S)
         cpu_s, alone_s = tree.cpu_s() - cpu_s, tree.own_cpu_s() - alone_s
-        count = len(jobs)
+        count, wall_s = len(jobs), self._ended() - began
         return Run(
             cpu_us=cpu_s / count * 1e6,
             supervisor_us=alone_s / count * 1e6,
-            per_minute=count / (self._ended() - began) * 60,
+            wall_s=wall_s,
+            per_minute=count / wall_s * 60,
             pss_bytes=tree.pss_bytes(),
         )
+
+    def child(self) -> psutil.Process:
+        """The only one of a daemon with one worker; ValueError when it has more."""
+        (child,) = (
+            child
+            for parent in psutil.Process(self._daemon.pid).children()
+            for child in parent.children()  # the forkserver is its parent
+        )
+        return child
 
     async def cache(self) -> dict[str, Any]:
         """Hits, misses and the like since its start."""

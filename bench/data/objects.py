@@ -39,6 +39,30 @@ def make(root: Path, folder: str, count: int, about_bytes: int) -> list[Object]:
     return made
 
 
+class Endless:
+    """Bytes of objects that are larger than what is kept of them: noise, again and again."""
+
+    PERIOD_BYTES = (1 << 20) - 3
+    """It has no divisor in common with the ranges of a download, so that no two of these are alike,
+    and one in the place of another changes the hash."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._twice = memoryview(Random(name).randbytes(self.PERIOD_BYTES) * 2)
+
+    def stretch(self, start: int, end: int) -> memoryview:
+        """At most a period's length."""
+        at = start % self.PERIOD_BYTES
+        return self._twice[at : at + end - start]
+
+    def object(self, size_bytes: int) -> Object:
+        """The first so many bytes, as `bench.data.store` has them."""
+        digest = hashlib.sha256()
+        for at in range(0, size_bytes, self.PERIOD_BYTES):
+            digest.update(self.stretch(at, min(at + self.PERIOD_BYTES, size_bytes)))
+        return Object(f"made/{self._name}-{size_bytes}.bin", size_bytes, digest.hexdigest())
+
+
 def shares(objects: Sequence[Object], parts: int) -> list[Sequence[Object]]:
     """Dealt out to so many processes."""
     return [objects[number::parts] for number in range(parts)]

@@ -3,7 +3,8 @@ bench.data.sink`, it prints its ports.
 
 A canned answer proves nothing about what was sent. This one answers with the hash of the file as
 its file_id, so that whoever records a file_id has recorded what arrived. GET /report gives all
-hashes since the last report. Its CPU is not part of any figure.
+hashes since the last report. It keeps nothing of a file, and may be far away (`link`). Its CPU is
+not part of any figure.
 """
 
 import asyncio
@@ -14,12 +15,14 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import uvloop
 
+from bench.data.link import NEAR, Distance, Link
 from prewarmd.sandbox import children
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -31,8 +34,9 @@ class Sink:
     """The process, from outside; over TLS when it is given a folder with `certificate.pem` and
     `key.pem`. Reports are had over plain http, always."""
 
-    def __init__(self, certified: Path | None = None) -> None:
+    def __init__(self, certified: Path | None = None, distance: Distance = NEAR) -> None:
         self._certified = certified
+        self._distance = distance
         self._process: subprocess.Popen[bytes] | None = None
         self._port = self._tls_port = 0
 
@@ -44,7 +48,7 @@ class Sink:
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> "Sink":
-        command: list[str | Path] = [sys.executable, "-m", __name__]
+        command: list[str | Path] = [sys.executable, "-m", __name__, *self._distance.words()]
         command += [self._certified] if self._certified else []
         self._process = children.start(command, pipes=True, loud=True)
         assert self._process.stdout is not None
@@ -64,8 +68,12 @@ class Sink:
 class _Client(asyncio.Protocol):
     """A connection to it: requests one after another."""
 
-    def __init__(self, seen: Counter[str]) -> None:
+    def __init__(self, seen: Counter[str], distance: Distance) -> None:
         self._seen = seen
+        self._distance = distance
+        self._link = Link(distance.bytes_per_s)
+        self._loop = asyncio.get_running_loop()
+        self._later: asyncio.Handle | None = None
         self._transport: asyncio.Transport | None = None
         self._waits = bytearray()
         """What came and is not understood yet: heads, never a file."""
@@ -79,7 +87,25 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._later is not None:
+            self._later.cancel()
+
     def data_received(self, data: bytes) -> None:
+        wait_s = self._link.wait_s(len(data), self._loop.time())
+        if not wait_s:
+            self._arrived(data)
+            return
+        assert self._transport is not None
+        self._transport.pause_reading()
+        self._later = self._loop.call_later(wait_s, self._carried, data)
+
+    def _carried(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.resume_reading()
+        self._arrived(data)
+
+    def _arrived(self, data: bytes) -> None:
         self._waits += data
         while self._step():
             pass
@@ -142,7 +168,12 @@ class _Client(asyncio.Protocol):
         sha256 = self._digest.hexdigest() if whole else "cut"
         self._seen[sha256] += 1
         photo = {"file_id": sha256, "file_unique_id": sha256[:16], "width": 9, "height": 9}
-        self._answer({"ok": True, "result": {"message_id": 7, "photo": [photo]}})
+        result = {"message_id": 7, "photo": [photo]}
+        answer = partial(self._answer, {"ok": True, "result": result})
+        if self._distance.first_byte_s:
+            self._later = self._loop.call_later(self._distance.first_byte_s, answer)
+        else:
+            answer()
         return True
 
     def _answer(self, value: Any) -> None:
@@ -152,18 +183,18 @@ class _Client(asyncio.Protocol):
         self._transport.write(head % len(body) + body)
 
 
-async def _serve(certified: str) -> None:
-    seen: Counter[str] = Counter()
+async def _serve(distance: Distance, certified: str) -> None:
+    client = partial(_Client, Counter[str](), distance)
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: _Client(seen), "127.0.0.1", 0)]
+    servers = [await loop.create_server(client, sock=distance.listening())]
     if certified:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(f"{certified}/certificate.pem", f"{certified}/key.pem")
-        servers.append(await loop.create_server(lambda: _Client(seen), "127.0.0.1", 0, ssl=context))
+        servers.append(await loop.create_server(client, sock=distance.listening(), ssl=context))
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     print(ports[0], ports[-1], flush=True)
     await servers[0].serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve("".join(sys.argv[1:2])))
+    uvloop.run(_serve(Distance.of(sys.argv[1:3]), "".join(sys.argv[3:])))
