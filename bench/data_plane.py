@@ -265,7 +265,10 @@ def measure_relay(ground: Ground) -> None:
 
 def measure_hashing(ground: Ground) -> None:
     """Whether hashing uses every core."""
-    ground.figures["hash_scaling"] = hash_scaling()
+    found = hash_scaling()
+    ground.figures["hash_scaling"] = found.ratio
+    ground.figures["hash_cores.one"] = found.one_cores
+    ground.figures["hash_cores.five"] = found.five_cores
 
 
 def _catalogue(ground: Ground) -> Path:

@@ -142,6 +142,8 @@ SECTIONS: tuple[tuple[str, tuple[Line, ...]], ...] = (
             Line("relay_s", "relay of 2 GB", "s"),
             Line("relay_cpu_s", "the same, CPU of all processes", "s"),
             Line("hash_scaling", "SHA-256 by five children / by one", "", at_least=1.8),
+            Line("hash_cores.one", "cores that the one had", ""),
+            Line("hash_cores.five", "cores that the five had", ""),
         ),
     ),
 )  # fmt: skip
