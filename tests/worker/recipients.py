@@ -5,7 +5,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from tests.worker.http.servers import request_of
+from tests.worker.http.servers import request_of, silence
 
 TAIL = b"\r\n--closing boundary--\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -43,21 +43,22 @@ class Recipient:
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found = _LENGTH.search(await request_of(reader))
         assert found is not None
-        length, self.heard_bytes = int(found[1]), 0
+        length, here, self.heard_bytes = int(found[1]), 0, 0
         body, digest = bytearray(), hashlib.sha256()
         self.bodies.append(body)
         await self.reads.wait()
-        while self.heard_bytes < length:
-            if self.early and self.heard_bytes >= self.early_at:
+        while here < length:
+            if self.early and here >= self.early_at:
                 writer.write(self.early)
-                await asyncio.Event().wait()
-            piece = await reader.read(min(1 << 18, length - self.heard_bytes))
+                await silence()
+            piece = await reader.read(min(1 << 18, length - here))
             if not piece:
                 raise EOFError
-            before, self.heard_bytes = self.heard_bytes, self.heard_bytes + len(piece)
-            digest.update(piece[: max(0, length - len(TAIL) - before)])
+            digest.update(piece[: max(0, length - len(TAIL) - here)])
             if self.keeps:
                 body += piece
+            here += len(piece)
+            self.heard_bytes = here
         self.sha256 = digest.hexdigest()
         writer.write(ANSWER)
 
