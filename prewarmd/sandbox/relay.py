@@ -1,4 +1,5 @@
-"""A TCP relay that makes a near server look far: each answer starts `delay_s` after its request."""
+"""A TCP relay that makes a near server look far: each answer starts `delay_s` after its request,
+and comes at `bytes_per_s` on each connection. What it does may be changed while it runs."""
 
 import asyncio
 
@@ -6,9 +7,13 @@ import asyncio
 class Relay:
     """Listens on loopback and forwards to `port`."""
 
-    def __init__(self, port: int, delay_s: float) -> None:
+    def __init__(self, port: int, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> None:
+        self.delay_s = delay_s
+        self.bytes_per_s = bytes_per_s
+        """0: as fast as it can."""
+        self.cut_bytes = 0
+        """An answer's connection ends after so many; 0: with its answer."""
         self._to = port
-        self._delay_s = delay_s
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -25,6 +30,11 @@ class Relay:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _piece_bytes(self) -> int:
+        """A twentieth of a second's, so that they come evenly."""
+        return max(1, min(int(self.bytes_per_s / 20), 1 << 18)) if self.bytes_per_s else 1 << 18
 
     async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -43,10 +53,16 @@ class Relay:
             out.write_eof()
 
         async def here(far: asyncio.StreamReader) -> None:
-            while data := await far.read(1 << 18):
-                await asyncio.sleep(max(0.0, asked_at + self._delay_s - loop.time()))
+            passed_bytes = 0
+            while data := await far.read(self._piece_bytes):
+                await asyncio.sleep(max(0.0, asked_at + self.delay_s - loop.time()))
                 back.write(data)
                 await back.drain()
+                passed_bytes += len(data)
+                if 0 < self.cut_bytes <= passed_bytes:
+                    break
+                if self.bytes_per_s:
+                    await asyncio.sleep(len(data) / self.bytes_per_s)
             back.close()
 
         out: asyncio.StreamWriter | None = None

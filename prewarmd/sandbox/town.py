@@ -12,7 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import orjson
@@ -51,9 +51,17 @@ def residents() -> list[Resident]:
 class BotApi:
     """The Bot API server's process."""
 
-    def __init__(self, bots: list[Resident], *, latency_s: float = 0.0, port: int = 0) -> None:
+    def __init__(
+        self,
+        bots: list[Resident],
+        *,
+        latency_s: float = 0.0,
+        port: int = 0,
+        server: Literal["hosted", "local"] = "hosted",
+    ) -> None:
         self.bots = bots
         self.port = port
+        self._server = server
         self._latency_s = latency_s
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,6 +89,7 @@ class BotApi:
                 for chat, kind in bot.chats
             ],
             "port": self.port,
+            "server": self._server,
             "latency_s": self._latency_s,
         }
         process.stdin.write(orjson.dumps(given) + b"\n")
