@@ -4,6 +4,8 @@ task answers once, whenever it is dropped or sealed, and none before its memory 
 import asyncio
 import hashlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
@@ -15,7 +17,7 @@ from prewarmd.worker.relay import AT_ONCE
 from prewarmd.worker.spec import TelegramSpec
 from tests.support.loops import OnLoop, until_true
 from tests.worker.children import Child, child
-from tests.worker.http.servers import serving, silence
+from tests.worker.http.servers import Scripted, serving, silence
 from tests.worker.recipients import Recipient, reading
 from tests.worker.stores import Ask, RangedStore, refusal_of
 
@@ -62,6 +64,19 @@ def relay(task: int) -> verbs.Relay:
     )
 
 
+@asynccontextmanager
+async def between(
+    store: RangedStore, recipient: Recipient
+) -> AsyncIterator[tuple[Child, Scripted]]:
+    """A child between both servers, and the store's."""
+    async with (
+        serving(store) as near,
+        serving(recipient) as far,
+        child(near.url, TelegramSpec(far.url)) as worker,
+    ):
+        yield worker, near
+
+
 async def following(worker: Child, recipient: Recipient, sha256: str = "") -> None:
     """A fetch is under way, and an upload behind it."""
     worker.say(fetch(sha256))
@@ -76,11 +91,7 @@ def test_a_seal_comes_with_what_it_seals(on_loop: OnLoop) -> None:
 
     async def run() -> None:
         recipient = reading()
-        async with (
-            serving(RangedStore(BODY)) as store,
-            serving(recipient) as far,
-            child(store.url, TelegramSpec(far.url)) as worker,
-        ):
+        async with between(RangedStore(BODY), recipient) as (worker, _):
             worker.say(fetch())
             fetched = await worker.hears(reports.Fetched, FETCH)
             assert fetched.sha256 == hashlib.sha256(BODY).hexdigest()
@@ -97,11 +108,7 @@ def test_a_drop_comes_with_what_it_drops(on_loop: OnLoop, verb: str) -> None:
 
     async def run() -> None:
         recipient, slow = reading(), SlowStore()
-        async with (
-            serving(slow) as store,
-            serving(recipient) as far,
-            child(store.url, TelegramSpec(far.url)) as worker,
-        ):
+        async with between(slow, recipient) as (worker, _):
             if verb == "upload":
                 worker.say(fetch())
                 await worker.hears(reports.Landing, FETCH)
@@ -117,11 +124,7 @@ def test_the_end_comes_with_the_seal_and_not_before(on_loop: OnLoop) -> None:
 
     async def run() -> None:
         recipient, slow = reading(), SlowStore()
-        async with (
-            serving(slow) as store,
-            serving(recipient) as far,
-            child(store.url, TelegramSpec(far.url)) as worker,
-        ):
+        async with between(slow, recipient) as (worker, _):
             await following(worker, recipient)
             assert recipient.heard_bytes < len(BODY)
             slow.goes_on.set()
@@ -141,17 +144,13 @@ def test_a_fetch_that_fails_takes_its_uploads_with_it(on_loop: OnLoop, how: str)
 
     async def run() -> None:
         recipient, slow = reading(), SlowStore()
-        async with (
-            serving(slow) as store,
-            serving(recipient) as far,
-            child(store.url, TelegramSpec(far.url)) as worker,
-        ):
+        async with between(slow, recipient) as (worker, near):
             await following(worker, recipient, "0" * 64 if how == "other bytes" else "")
             if how == "dropped":
                 worker.say(verbs.Drop(FETCH))
             elif how == "broken":
                 slow.misdeed = refusing
-                for writer in store.accepted:
+                for writer in near.accepted:
                     writer.transport.abort()
             slow.goes_on.set()
             failed = await worker.hears(reports.FetchFailed, FETCH)
@@ -210,11 +209,7 @@ def test_a_relay_that_is_dropped_in_line_answers(on_loop: OnLoop) -> None:
 
     async def run() -> None:
         recipient, slow = reading(), SlowStore()
-        async with (
-            serving(slow) as store,
-            serving(recipient) as far,
-            child(store.url, TelegramSpec(far.url)) as worker,
-        ):
+        async with between(slow, recipient) as (worker, _):
             worker.say(*map(relay, range(1, AT_ONCE + 3)))
             await until_true(lambda: len(slow.asked) == AT_ONCE)
             worker.say(verbs.Drop(AT_ONCE + 1))
