@@ -178,8 +178,7 @@ class Children:
             if work.is_sent:
                 sent.append(task)
             self._set_down(work)
-            if work.key is not None:
-                self._shaken[work.key] = self._shaken[work.verb.job] = True
+            self._shake(work)
             if work.letter is not None:
                 self.lose(work.letter)
         killed = "SIGKILL" in reason
@@ -244,8 +243,7 @@ class Children:
         if child.is_dead:  # lost with it, but in its hand as far as the engine knows
             work.is_alive = False
             works[task] = work
-            if key is not None:
-                self._shaken[key] = self._shaken[verb.job] = True
+            self._shake(work)
             return work
         self.claim(work, key)
         works[task] = work
@@ -267,6 +265,13 @@ class Children:
                 old = len(key) == OBJECT_KEY and old_at <= self._timeline.now
                 invariants.single_flight(key, not (shaken or old) or len(key) == UPLOAD_KEY)
             self._busy[key] = work
+
+    def _shake(self, work: Work) -> None:
+        """It was in a child's hand that died; an upload that is not sealed yet has no key."""
+        if work.key is not None:
+            self._shaken[work.key] = True
+        if hasattr(work.verb, "job"):
+            self._shaken[work.verb.job] = True
 
     def _set_down(self, work: Work) -> None:
         """It has no claim on anything any more."""
