@@ -110,12 +110,14 @@ class See:
 @dataclass(slots=True)
 class Hold:
     """Nothing is sent to a chat (0: to any of the bot's) until `until` (engine time), and its pace
-    is `factor` times the documented one. A restart must not fire into a running penalty."""
+    is `factor` times the documented one. A restart must not fire into a running penalty.
+    `moved_to`: the id that the chat has by now; 0 while it is the one it had."""
 
     bot: str
     chat_id: int
     until: float
     factor: float
+    moved_to: int = 0
 
 
 Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See | Hold

@@ -298,9 +298,10 @@ class Uploads:
 
     def _remember(self, lane: Lane) -> None:
         """Of a chat that has moved under both ids: the configuration may name either by then."""
+        until, factor = lane.paused_until, lane.pace.factor
         for chat_id in dict.fromkeys((lane.configured_id, lane.chat_id)):
-            hold = records.Hold(lane.bot, chat_id, lane.paused_until, lane.pace.factor)
-            self._desk.out.append(hold)
+            moved_to = lane.chat_id if chat_id != lane.chat_id else 0
+            self._desk.out.append(records.Hold(lane.bot, chat_id, until, factor, moved_to))
 
     def restore(self, holds: list[records.Hold], now: float) -> None:
         """What earlier lives were told is still true. Chats that are no longer ours are passed."""
@@ -311,7 +312,8 @@ class Uploads:
             if hold.chat_id == 0:
                 bot.scope.until = max(bot.scope.until, hold.until)
             for lane in bot.lanes:
-                if lane.chat_id == hold.chat_id:
+                if lane.configured_id == hold.chat_id:
+                    lane.chat_id = hold.moved_to or lane.chat_id
                     lane.pause(hold.until)
                     lane.pace.scale(hold.factor)
                     bot.stir(lane, now)

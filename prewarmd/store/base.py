@@ -130,13 +130,15 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class HoldRow:
-    """What is remembered of a chat's limits (chat_id 0: of the whole bot's)."""
+    """What is remembered of a chat (chat_id 0: of the whole bot): its limits, and the id that it
+    has moved to, else 0."""
 
     bot: str
     chat_id: int
     until_unix: float
     factor: float
     updated_unix: float
+    moved_to: int
 
 
 @dataclass(slots=True)

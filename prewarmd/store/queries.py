@@ -169,8 +169,8 @@ SELECT id, bot, bucket, prefix, kind, after_key, listed, submitted, listing_done
 
 def holds(db: apsw.Connection, bot_ids: Mapping[str, int]) -> list[HoldRow]:
     """What is remembered of limits, of bots that are still the slug's."""
-    sql = "SELECT bot_slug, chat_id, held_until, factor, updated_at, bot_id FROM holds"
-    return [HoldRow(*row[:5]) for row in db.execute(sql) if bot_ids.get(row[0]) == row[5]]
+    sql = "SELECT bot_slug, chat_id, held_until, factor, updated_at, moved_to, bot_id FROM holds"
+    return [HoldRow(*row[:6]) for row in db.execute(sql) if bot_ids.get(row[0]) == row[6]]
 
 
 def _batch_row(db: apsw.Connection, row: tuple[Any, ...]) -> BatchRow:

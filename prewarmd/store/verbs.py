@@ -171,14 +171,16 @@ class Verbs:
 
     def _hold(self, db: apsw.Connection, hold: records.Hold, now: float) -> None:
         db.execute(
-            """INSERT INTO holds (bot_slug, chat_id, bot_id, held_until, factor, updated_at)
-               VALUES (?, ?, ?, ?, ?, ?)
+            """INSERT INTO holds
+                      (bot_slug, chat_id, bot_id, held_until, factor, updated_at, moved_to)
+               VALUES (?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT (bot_slug, chat_id) DO UPDATE SET
                       bot_id = excluded.bot_id, held_until = excluded.held_until,
-                      factor = excluded.factor, updated_at = excluded.updated_at""",
+                      factor = excluded.factor, updated_at = excluded.updated_at,
+                      moved_to = excluded.moved_to""",
             (
                 hold.bot, hold.chat_id, self.bot_ids[hold.bot],
-                now + hold.until - self.clock(), hold.factor, now,
+                now + hold.until - self.clock(), hold.factor, now, hold.moved_to,
             ),
         )  # fmt: skip
 

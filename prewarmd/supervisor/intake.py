@@ -60,7 +60,7 @@ def hold_of(row: HoldRow) -> Hold:
     adapted counts for half after a day."""
     days = max(0.0, wall() - row.updated_unix) / 86_400
     factor = 1.0 + (row.factor - 1.0) * 0.5**days
-    return Hold(row.bot, row.chat_id, to_engine(row.until_unix), factor)
+    return Hold(row.bot, row.chat_id, to_engine(row.until_unix), factor, row.moved_to)
 
 
 class Intake:
