@@ -18,6 +18,7 @@ MEDIA_KEYS = (
     "animation", "video", "audio", "voice", "video_note", "sticker", "photo", "document",
 )  # fmt: skip
 """Where a file_id may be. An animation comes with a `document` twin: the first found counts."""
+UNCONVERTED = frozenset({"video", "audio", "voice", "document"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Accepted:
     file_unique_id: str
     actual_kind: str
     message_id: int
+    size_bytes: int | None = None
+    """As Telegram has it, of what it takes as it is (telegram.md 1): not of what it converts."""
     detail: str = ""
     """Why it was sent as another kind than was asked for."""
 
@@ -75,7 +78,9 @@ _BY_STATUS: dict[int, str] = {
     421: "Unauthorized",
     429: "TooManyRequests",
 }
-_DISGUISED = re.compile(r"too many requests: retry after (\d+)", re.IGNORECASE)
+"""Any other below 500 is no answer to an upload (409 is for who polls, telegram.md 5): a proxy or a
+portal stands in between, and Telegram has not seen the request."""
+_DISGUISED = re.compile(r"too many requests(?:: retry after (\d+))?", re.IGNORECASE)
 
 
 def classify(status: int, body: bytes, retry_after_header: str | None = None) -> Accepted | Refused:
@@ -86,10 +91,10 @@ def classify(status: int, body: bytes, retry_after_header: str | None = None) ->
         answer = None
     if not isinstance(answer, dict):
         answer = {}
-    if status == 200:
-        if answer.get("ok") is True:
-            return _accepted(answer.get("result"))
-        return Refused("BadAnswer", "status 200 without a readable answer")
+    if status == 200 and answer.get("ok") is True:
+        return _accepted(answer.get("result"))
+    if status < 300:
+        return Refused("BadAnswer", f"status {status} without a readable answer")
     return _refused(status, answer, retry_after_header)
 
 
@@ -107,8 +112,14 @@ def _accepted(result: Any) -> Accepted | Refused:
                 str(media.get("file_unique_id", "")),
                 kind,
                 message_id if isinstance(message_id, int) else 0,
+                _size_bytes(media) if kind in UNCONVERTED else None,
             )
     return Refused("NoFileId", "the message bears none of " + ", ".join(MEDIA_KEYS))
+
+
+def _size_bytes(media: dict[str, Any]) -> int | None:
+    size_bytes = media.get("file_size")
+    return size_bytes if isinstance(size_bytes, int) else None
 
 
 def _area(size: Any) -> int:
@@ -128,7 +139,7 @@ def _refused(status: int, answer: dict[str, Any], retry_after_header: str | None
         wait_s = max(waits) or RETRY_AFTER_DEFAULT_S
         return Refused("TooManyRequests", detail, retry_after_s=min(wait_s, RETRY_AFTER_MAX_S))
     if disguised := _DISGUISED.search(description):
-        wait_s = float(disguised[1]) or RETRY_AFTER_DEFAULT_S
+        wait_s = _seconds(disguised[1]) or RETRY_AFTER_DEFAULT_S
         return Refused("TooManyRequests", detail, retry_after_s=min(wait_s, RETRY_AFTER_MAX_S))
     migrated = parameters.get("migrate_to_chat_id")
     if isinstance(migrated, int):
@@ -140,7 +151,7 @@ def _refused(status: int, answer: dict[str, Any], retry_after_header: str | None
         for part, code in _BY_TEXT:
             if part in text:
                 return Refused(code, detail)
-    return Refused(_BY_STATUS.get(status, "RequestRefused"), detail)
+    return Refused(_BY_STATUS.get(status, "TelegramUnreachable"), detail)
 
 
 def _seconds(value: Any) -> float:

@@ -97,7 +97,9 @@ class Fetcher:
         self._origin = Origin.of(spec.endpoint)
         self._path = urlsplit(spec.endpoint).path.rstrip("/")
         context = ssl.create_default_context(cafile=spec.ca_file) if self._origin.is_tls else None
-        dialer = Dialer(self._origin, context=context, connect_s=spec.connect_timeout_s)
+        dialer = Dialer(
+            self._origin, context=context, connect_s=spec.connect_timeout_s, trust="r2.ca_file"
+        )
         self._pool = Pool(dialer, limit=spec.connections, keepalive_s=spec.keepalive_s)
         self._patience = patience or Patience(
             head_s=spec.header_timeout_s, idle_s=spec.body_timeout_s

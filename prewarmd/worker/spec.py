@@ -30,7 +30,9 @@ class TelegramSpec:
     connections: int = 20
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 30.0
-    """Longest time in which the socket takes not a byte of the body."""
+    """Longest time in which the socket takes not a byte of the body..."""
+    slow_timeout_s: float = 20.0
+    """...and in which it may take so few as `Patience` says."""
     answer_timeout_s: float = 120.0
     """From the last byte to the answer."""
     photo_fallback: str = "document"

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Kind
 from prewarmd.worker.answers import Accepted, Refused, classify
 from prewarmd.worker.http.answer import Answer, Small
@@ -33,6 +34,8 @@ from prewarmd.worker.spec import TelegramSpec
 KEEPALIVE_S = 60.0
 """The Bot API server closes what was idle for 500 s (telegram.md 11), proxies much earlier."""
 _SMALL = Small()
+MASK = "***"
+"""In the place of a token."""
 
 METHODS: dict[Kind, tuple[str, str, dict[str, str]]] = {
     Kind.PHOTO: ("sendPhoto", "photo", {}),
@@ -60,9 +63,12 @@ class Telegram:
             context=context,
             proxy=Proxy.of(spec.proxy) if spec.proxy else None,
             connect_s=spec.connect_timeout_s,
+            trust="telegram.ca_file",
         )
         self._pool = Pool(dialer, limit=spec.connections, keepalive_s=KEEPALIVE_S)
-        self._patience = Patience(head_s=spec.answer_timeout_s, idle_s=spec.stall_timeout_s)
+        self._patience = Patience(
+            head_s=spec.answer_timeout_s, idle_s=spec.stall_timeout_s, slow_s=spec.slow_timeout_s
+        )
         self._little = Patience(head_s=spec.stall_timeout_s, idle_s=spec.stall_timeout_s)
 
     async def __aenter__(self) -> "Telegram":
@@ -105,11 +111,29 @@ class Telegram:
             return self._broken(error, media)
         retry_after = answer.head.get(b"retry-after") or None
         verdict = classify(answer.head.status, answer.body, retry_after)
-        if isinstance(verdict, Accepted) and not media.complete:
+        if isinstance(verdict, Refused):
+            return self._refused(bot, verdict, media)
+        if not media.complete:
             return Refused("BadAnswer", "accepted before its last byte was sent")
-        if isinstance(verdict, Accepted) and sensed.refusal is not None:
+        if verdict.size_bytes not in (None, size_bytes):
+            what = f"{size_bytes} bytes were sent, Telegram has {verdict.size_bytes}"
+            return Refused("BadAnswer", what)
+        if sensed.refusal is not None:
             return replace(verdict, detail=sensed.refusal.detail)
         return verdict
+
+    def _refused(self, bot: str, refused: Refused, media: Media) -> Refused:
+        """What a server says of a request may repeat it, the token in its path included; and an
+        error before the last byte leaves no doubt about what arrived."""
+        refused = self._starred(bot, refused)
+        if not media.complete and FAULTS[refused.code].remedy is Remedy.RETRY_LATE:
+            return Refused("UploadCut", f"{refused.detail}, before the last byte")
+        return refused
+
+    def _starred(self, bot: str, refused: Refused) -> Refused:
+        token = self._tokens[bot]
+        _, _, secret = token.rpartition(":")
+        return replace(refused, detail=refused.detail.replace(token, MASK).replace(secret, MASK))
 
     async def _exchange(
         self,
@@ -152,7 +176,9 @@ class Telegram:
             result: dict[str, Any] = answer["result"]
             return result
         verdict = classify(status, got.body)
-        return verdict if isinstance(verdict, Refused) else Refused("BadAnswer", "unreadable")
+        if isinstance(verdict, Refused):
+            return self._starred(bot, verdict)
+        return Refused("BadAnswer", "unreadable")
 
     async def chat_kind(self, bot: str, chat_id: int) -> str | Refused:
         """private, group, supergroup or channel."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -191,7 +192,7 @@ def test_a_chat_goes_on_after_its_pause(three: Flooded) -> None:
     assert three.bot().lanes[0].pace.factor < 1.0
 
 
-def test_a_flood_of_the_bot_stops_all_its_chats_until_both_pauses_are_over(three: Flooded) -> None:
+def test_a_flood_of_the_bot_stops_its_chats_until_both_pauses_are_over(three: Flooded) -> None:
     """A bot that goes on sending into a pause is punished for half as long again, each time."""
     three.flood("alpha", ALL_CHATS, 20.0)
     three.run(60.0)
@@ -372,6 +373,24 @@ def test_the_last_answers_to_a_flood_are_no_second_one() -> None:
         assert not world.bot().scope.in_doubt
     assert world.bot().lanes[0].paused_until > world.now
     world.finish()
+
+
+def test_a_storm_is_sat_out() -> None:
+    """For a minute four of five requests are refused, whoever sends them: who fires on is banned,
+    and who counts that against jobs fails them all."""
+    world = Flooded([chats("alpha", 3), BotSpec("beta", ((-5, "channel"), (6, "private")))])
+    dice, over_at = Random(1), world.now + 60.0
+
+    def storm(verb: verbs.Verb) -> Fate | None:
+        if isinstance(verb, verbs.Upload) and world.now < over_at and dice.random() < 0.8:
+            world.flood(verb.bot, verb.chat_id, dice.randint(1, 10))
+        return world._judge(verb)
+
+    world.fates = storm
+    jobs = [*world.submit_many("alpha", 100), *world.submit_many("beta", 100)]
+    world.finish_all()
+    assert len(world.refusals) > 20
+    assert len(world.times("alpha")) + len(world.times("beta")) <= 1.2 * len(jobs)
 
 
 # -- the server guards itself --------------------------------------------------------------------
@@ -590,6 +609,7 @@ def test_a_restart_knows_the_pause_of_a_chat_that_moved_by_either_id(named: int)
     world.submit_many("alpha", 5)
     world.finish_all()
     assert world.times()[0] == pytest.approx(holds[0].until, abs=0.01)
+    assert {verb.chat_id for _, verb in world.begun()} == {-777}
 
 
 def test_a_restart_does_not_send_into_a_pause_of_the_whole_bot() -> None:

@@ -57,11 +57,9 @@ Here are those that stand nowhere else: of a small object, and in the middle of 
 import asyncio
 import hashlib
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -71,13 +69,13 @@ from prewarmd.worker.landing import Landing
 from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import AT_ONCE
 from prewarmd.worker.signing import Credentials
+from tests.support.catalogue import check_rows
 from tests.worker.http.servers import answering, reset, serving, silence
 from tests.worker.stores import Ask, RangedStore, refusal_of
 from tests.worker.test_fetch import Source, forbidden, landed, lean, refusal
 
 RANGED_BYTES = 1 << 20
 BODY = os.urandom(RANGED_BYTES + 4321)
-TESTS = Path(__file__).parents[1]
 
 
 def ranging(url: str, source: Source | None = None) -> Fetcher:
@@ -87,14 +85,7 @@ def ranging(url: str, source: Source | None = None) -> Fetcher:
 
 def test_every_row_names_tests_that_are_there() -> None:
     """A reader who looks for a row would find a test that was renamed long ago."""
-    assert __doc__ is not None
-    rows = re.findall(r"^E(\d+): ", __doc__, re.MULTILINE)
-    assert rows == [str(number) for number in range(1, 19)]
-    for where, name in re.findall(r"`(?:([\w/]+)\.)?(test_\w+)`", __doc__):
-        paths = [TESTS / f"{where}.py", TESTS / "worker" / f"{where}.py"]
-        [path] = [path for path in paths if path.is_file()] if where else [Path(__file__)]
-        beside = (TESTS / "worker" / f"{name}.py").is_file()
-        assert beside or re.search(rf"def {name}\b", path.read_text()), name
+    check_rows(__doc__, __file__, "E", 18)
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "503 Slow Down", "429 Too Many Requests"])

@@ -69,8 +69,11 @@ class Dialer:
         context: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
         connect_s: float = 5.0,
+        trust: str = "",
     ) -> None:
+        """`trust`: the setting that says which certificates are good, for who has to mend it."""
         self.origin = origin
+        self._trust = f" (see {trust})" if trust else ""
         self._context = (context or ssl.create_default_context()) if origin.is_tls else None
         self._proxy = proxy
         self._connect_s = connect_s
@@ -89,7 +92,7 @@ class Dialer:
             except TimeoutError:
                 why = f"no connection within {self._connect_s:g} s"
             except ssl.SSLCertVerificationError as error:
-                why = f"the certificate is not good: {error.verify_message}"
+                why = f"the certificate is not good: {error.verify_message}{self._trust}"
             except ssl.SSLError as error:
                 why = f"no TLS: {error.reason or 'the handshake failed'}"
             except HttpError as error:
