@@ -1,25 +1,34 @@
 """A TCP relay that makes a near server look far: each answer starts `delay_s` after its request,
-and comes at `bytes_per_s` on each connection. What it does may be changed while it runs."""
+and comes at `bytes_per_s` on each connection. What it does may be changed while it runs. Or one
+that makes a plain server look like one of TLS."""
 
 import asyncio
+import ssl
 
 
 class Relay:
     """Listens on loopback and forwards to `port`."""
 
-    def __init__(self, port: int, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        delay_s: float = 0.0,
+        bytes_per_s: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.delay_s = delay_s
         self.bytes_per_s = bytes_per_s
         """0: as fast as it can."""
         self.cut_bytes = 0
         """An answer's connection ends after so many; 0: with its answer."""
+        self._tls = tls
         self._to = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
         """Its port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
