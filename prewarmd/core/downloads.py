@@ -252,7 +252,7 @@ class Downloads:
         if flight.trailing and desk.cache.holds(sha256):
             flight.extent = extent  # a second copy, but uploads read it
         else:
-            desk.cache.admit(sha256, extent, size_bytes, now)
+            desk.cache.admit(sha256, extent, size_bytes, now).home = flight.child.index
         desk.memory_freed()
         flight.waiters = [j for j in flight.waiters if not self._too_large(j, size_bytes, now)]
         for job in (*flight.waiters, *(sending.job for sending in flight.trailing)):

@@ -37,6 +37,8 @@ class Entry:
     """When its last user left, while it is idle."""
     uses: int = 0
     """How often it was taken up while idle; one more for a ghost."""
+    home: int = -1
+    """The child that brought it, and has it at hand; -1: none does."""
 
 
 class Share:

@@ -62,6 +62,7 @@ class Uploads:
             if job is None or not self._may_send(job, now):
                 continue
             bot.loaded.serve(job, now)
+            child = self._at_home(job) or child
             bot.send_turn = desk.roster.next_turn()  # served: behind the others of its level
             self._send(bot, job, lane, child, now)
             desk.roster.place(bot, now)
@@ -115,6 +116,15 @@ class Uploads:
                 self._send(bot, job, lane, child, now)
                 desk.roster.place(bot, now)
             return
+
+    def _at_home(self, job: Job) -> Child | None:
+        """The child that brought its bytes, if that may send them: its page tables and its
+        processor's caches know them. (0.88 of the daemon's CPU for photos of 100 KB.)"""
+        entry = None if job.relay else self._desk.cache.find(self._desk.pinned[job.id])
+        if entry is None or entry.home < 0:
+            return None
+        child = self._children.all[entry.home]
+        return child if self._children.may_take(child) else None
 
     def _may_send(self, job: Job, now: float) -> bool:
         """Whether its bytes can be had; else it waits in its backlog for its bucket."""
@@ -259,8 +269,9 @@ class Uploads:
         match fault.remedy:
             case Remedy.CLOSE_CHAT:
                 if report.migrated_to:
-                    lane.chat_id = report.migrated_to
-                    self._remember(lane)
+                    if sending.chat_id == lane.chat_id:  # else it has moved on since
+                        lane.chat_id = report.migrated_to
+                        self._remember(lane)
                 else:
                     lane.gate.refuse(report.code, report.detail, now, began=began)
                 bot.gate.accept()
@@ -290,16 +301,17 @@ class Uploads:
         is_new = lane.paused_until <= now
         lane.governor.flooded(sending.began, now)
         lane.pause(until)
-        self._remember(lane)
+        self._remember(lane, sending.chat_id)
         if is_probe or is_new:
             bot.scope.flooded(until, is_probe=is_probe, has_others=len(bot.lanes) > 1)
         if is_probe:
             self._desk.out.append(records.Hold(bot.slug, 0, bot.scope.until, 1.0))
 
-    def _remember(self, lane: Lane) -> None:
-        """Of a chat that has moved under both ids: the configuration may name either by then."""
+    def _remember(self, lane: Lane, *told: int) -> None:
+        """Of a chat that has moved under each id, and the one that was `told`: the configuration
+        may name any by then."""
         until, factor = lane.paused_until, lane.pace.factor
-        for chat_id in dict.fromkeys((lane.configured_id, lane.chat_id)):
+        for chat_id in dict.fromkeys((lane.configured_id, lane.chat_id, *told)):
             moved_to = lane.chat_id if chat_id != lane.chat_id else 0
             self._desk.out.append(records.Hold(lane.bot, chat_id, until, factor, moved_to))
 

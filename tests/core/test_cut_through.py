@@ -417,3 +417,21 @@ def test_the_largest_is_what_telegram_takes_not_what_fits() -> None:
     world.finish()
     assert world.state(fits) is JobState.READY
     assert world.rows[not_].code == "TooLarge"
+
+
+def test_an_old_address_tells_nothing_of_a_chat_that_has_moved_on() -> None:
+    """A relay takes minutes, and its answer may name a chat that has moved once more since: all
+    later ones would be sent there, and a pause of the new one be forgotten."""
+    world = World(["alpha"], replace(RELAYING, slots=8))
+    world.upload_s = 3.0
+    world.store_object("slow.mp4", size=LARGE)
+    world.fates = fates_of(Refused("ChatMigrated", migrated_to=-200), of=verbs.Relay)
+    slow = submit(world, key="slow.mp4")
+    world.run(1.0)
+    assert len(sends(world)) == 1
+    lane = world.engine.desk.bots["alpha"].lanes[0]
+    lane.chat_id = -300  # as others were told meanwhile
+    world.finish()
+    assert world.state(slow) is JobState.READY
+    assert lane.chat_id == -300
+    assert {message.chat_id for message in world.messages} == {-300}
