@@ -198,7 +198,7 @@ SLIPS: tuple[Slip, ...] = (
         "does not write pauses down",
         "a daemon that starts again does not know of the ban that it is in",
         "uploads.py",
-        "        lane.pause(until)\n        self._remember(lane)\n",
+        "        lane.pause(until)\n        self._remember(lane, sending.chat_id)\n",
         "        lane.pause(until)\n",
     ),
     Slip(
