@@ -174,6 +174,7 @@ class Passing(Media):
             self._passed(sha256, self._window.etag)
             return await connection.until(self._sealed)
         finally:
+            filling = None  # an error that it holds holds this frame, and so the window
             await self.close()
 
     def _fill_ahead(self) -> None:
