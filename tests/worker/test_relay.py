@@ -313,7 +313,8 @@ def test_a_slow_recipient_has_a_full_window(on_loop: OnLoop) -> None:
             await until_true(lambda: len(store.asked) >= CELLS and not under_way)
             asked = len(store.asked)
             assert asked <= CELLS + 3  # the recipient's socket has taken some
-            assert go.told[-1] <= (asked - CELLS + 1) * CELL_BYTES
+            # The GET for a cell that has just come free may not have arrived yet.
+            assert go.told[-1] <= (asked - CELLS + 2) * CELL_BYTES
             recipient.reads.set()
             assert isinstance(await relaying, Answer)
             assert recipient.sha256 == hashlib.sha256(body).hexdigest()
