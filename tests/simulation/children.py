@@ -26,8 +26,9 @@ OBJECT_KEY, UPLOAD_KEY = 2, 3
 class Work:
     """A task that a child has in hand."""
 
-    __slots__ = ("began", "child", "code", "content", "etag", "is_alive", "is_dropped", "is_sent",
-        "key", "letter", "reads", "size_bytes", "span", "trailing", "verb")  # fmt: skip
+    __slots__ = ("began", "behind", "child", "code", "content", "etag", "is_alive", "is_dropped",
+        "is_left", "is_sent", "key", "letter", "reads", "size_bytes", "span", "trailing",
+        "verb")  # fmt: skip
 
     def __init__(
         self, child: "Child", verb: Any, key: tuple[str, ...] | None, began: float
@@ -40,6 +41,8 @@ class Work:
         self.is_alive = True
         self.is_dropped = False
         """The engine wants it given up."""
+        self.is_left = False
+        """A download that its job waits for no longer: Telegram refused what followed it."""
         self.is_sent = False
         """The last byte of an upload was handed over."""
         self.content = self.etag = self.code = ""
@@ -49,7 +52,9 @@ class Work:
         """`span` is read, not written."""
         self.letter: Letter | None = None
         self.trailing: list[Work] = []
-        """Uploads that follow this download."""
+        """Uploads that follow this download..."""
+        self.behind: Work | None = None
+        """...and the download that this upload follows."""
 
     @property
     def may_speak(self) -> bool:

@@ -70,7 +70,7 @@ class Guilt:
     def died_of(self, work: "Work", now: float) -> None:
         """A task killed its child."""
         job, task = work.verb.job, work.verb.task
-        self.killed[job] = self.killed.get(job, 0) + 1
+        self.killed[job] = self.killed.get(job, 0) + (not work.is_left)
         invariants.poison_dies_soon(f"job {job}", self.killed[job])
         place = _place_of(work.verb)
         if place is not None:
@@ -83,7 +83,7 @@ class Guilt:
                 murders.deaths += 1
                 murders.at, murders.known = now, FOREVER
                 invariants.poison_dies_soon(f"object {place}", murders.deaths)
-        self._killers[task] = job, place
+        self._killers[task] = 0 if work.is_left else job, place
 
     def miss(self, task: int) -> None:
         """It was given up by the time that its child's death was known: it counts for nothing."""

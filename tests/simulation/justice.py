@@ -88,8 +88,12 @@ class Silence:
 
     def check(self, out: Sequence[Command], now: float) -> None:
         """What it decided must have been due."""
+        ahead = {one.job for one in out if isinstance(one, records.Start)}
+        ahead = {job for job in ahead if not self._is_alone(job)}
         for command in out:
             match command:
+                case Tell(_, verbs.Upload(job=job) | verbs.Relay(job=job)) if job in ahead:
+                    pass
                 case Tell(_, verbs.Upload() | verbs.Relay()) | records.Wake():
                     invariants.nothing_is_overdue(command, now, self._deadline)
                 case records.Start(job) if self._is_alone(job):

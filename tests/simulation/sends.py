@@ -72,6 +72,7 @@ class Sends:
             return
         if fetch is not None:
             fetch.trailing.append(work)
+            work.behind = fetch
             self._meet_fate(work, self.swarm.send_s, fetch.content)
         self._may_be_cut(work)
 
@@ -210,6 +211,8 @@ class Sends:
                 task, name, name, letter.verb.kind, letter.message, answer_s
             ))  # fmt: skip
         else:
+            if work.behind is not None and work.behind.verb.job == letter.verb.job:
+                work.behind.is_left = True
             self._children.say(work, reports.UploadFailed(
                 task, letter.code, "as the world wants", letter.retry_after_s, letter.moved_to,
                 answer_s,
