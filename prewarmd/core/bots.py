@@ -138,6 +138,19 @@ class Bot:
             heappop(parked)
         return None, parked[0][0] if parked else FOREVER
 
+    def next_to_follow(self, now: float) -> tuple[Lane | None, float]:
+        """As `next_lane`, of those without an upload that follows already. O(lanes)."""
+        free = self._free
+        for _ in range(len(free)):
+            if not free[0].is_trailing:
+                break
+            free.rotate(-1)
+        lane, at = self.next_lane(now)
+        if lane is None or not lane.is_trailing:
+            return lane, at
+        others = (each.next_at(now) for each in self.lanes if not each.is_trailing)
+        return None, max(at, min(others, default=FOREVER))
+
     def _wake(self, now: float) -> None:
         """Parked lanes whose time has come stand where they belong."""
         parked = self._parked

@@ -60,10 +60,10 @@ class CutThrough:
             flight.size_bytes = size_bytes
             self._landing[task] = flight
 
-    def pump(self, now: float) -> None:
-        """Let uploads begin whose bots have nothing better to do."""
+    def pump(self, now: float) -> bool:
+        """Let uploads begin whose bots have nothing better to do; whether any did."""
         if not self._landing:
-            return
+            return False
         desk, waiting = self._desk, list[tuple[int, int, int, Job, Flight]]()
         for task, flight in list(self._landing.items()):
             if task not in self._downloads.fetching or flight.dropped:
@@ -74,27 +74,30 @@ class CutThrough:
                 if not bot.loaded.size and flight.size_bytes <= desk.policy.size_max[job.kind]:
                     level = desk.policy.score.level(job, now)
                     waiting.append((-level, bot.send_turn, job.id, job, flight))
+        follows = False
         for *_, job, flight in sorted(waiting, key=lambda each: each[:3]):
             if desk.uploading.paid_at > now:
-                return
-            self._begin(job, flight, now)
+                break
+            follows |= self._begin(job, flight, now)
+        return follows
 
-    def _begin(self, job: Job, flight: Flight, now: float) -> None:
+    def _begin(self, job: Job, flight: Flight, now: float) -> bool:
         bot, roster = self._desk.bots[job.bot], self._desk.roster
         if not self._children.may_take(flight.child):
-            return
-        lane, at = bot.next_lane(now)
+            return False
+        lane, at = bot.next_to_follow(now)
         if lane is not None:
             at = max(at, bot.spread.free_at(flight.size_bytes)) if bot.spread else at
         if lane is None or at > now:
             roster.park(bot, at)
-            return
-        if lane.is_trailing or lane.gate.code or bot.gate.code or bot.scope.in_doubt:
-            return  # what is to be found out is found out quicker
+            return False
+        if lane.gate.code or bot.gate.code or bot.scope.in_doubt:
+            return False  # what is to be found out is found out quicker
         flight.waiters.remove(job)
         bot.send_turn = roster.next_turn()
         flight.trailing.append(self._uploads.follow(job, lane, flight, now))
         roster.touch(bot)
+        return True
 
     # -- what is known at the end of the bytes ---------------------------------------------------
 

@@ -282,14 +282,23 @@ class Engine:
         elif not self.stalled:
             self.desk.roster.settle(now)
             self.uploads.pump(now)
-            self.cut_through.pump(now)  # before the intake, for which it makes room
+            self.cut_through.pump(now)
             self.desk.roster.settle(now)
             self.sizes.pump(now)
-            self.intake.pump(now)
-            self.desk.roster.settle(now)
-            self.uploads.pump(now)  # what was loaded out of the cache need not wait for a turn
+            self._pump_intake(now)
             self._pump_listings(now)
             self.chats.pump()
+
+    def _pump_intake(self, now: float) -> None:
+        """Take jobs on; those whose bytes are here, or landing, need not wait for a turn. Whoever
+        follows a download makes room for another."""
+        follows = True
+        while follows:
+            self.intake.pump(now)
+            self.desk.roster.settle(now)
+            self.uploads.pump(now)
+            follows = self.cut_through.pump(now)
+            self.desk.roster.settle(now)
 
     def _pump_listings(self, now: float) -> None:
         while (listing := self.listings.due(now)) and self.has_room_for(

@@ -435,3 +435,29 @@ def test_an_old_address_tells_nothing_of_a_chat_that_has_moved_on() -> None:
     assert world.state(slow) is JobState.READY
     assert lane.chat_id == -300
     assert {message.chat_id for message in world.messages} == {-300}
+
+
+def test_who_joins_a_download_that_is_landing_follows_at_once() -> None:
+    """It would wait for whatever turn comes next, a second or more on a quiet day."""
+    world = following()
+    world.store_object("a.mp4")
+    first = submit(world)
+    world.run(2.0)
+    second = submit(world, "beta")
+    world.turn()
+    assert [verb.bot for verb in sends(world)] == ["alpha", "beta"]
+    ready(world, first, second)
+
+
+def test_another_chat_follows_once_it_may() -> None:
+    """The chat that follows already would be looked at again and again, and the other forgotten."""
+    world = following(bots=[TWO_CHATS])
+    for key in ("a.mp4", "b.mp4"):
+        world.store_object(key)
+    world.put(events.HoldsRemembered([records.Hold("alpha", 101, world.now + 2.0, 1.0)]))
+    jobs = [submit(world, key=key) for key in ("a.mp4", "b.mp4")]
+    world.run(1.9)
+    assert [verb.chat_id for verb in sends(world)] == [100]
+    world.run(0.2)
+    assert [verb.chat_id for verb in sends(world)] == [100, 101]
+    ready(world, *jobs)
