@@ -141,6 +141,8 @@ class CutThrough:
     def seal(self, now: float) -> None:
         """Let those go whose content is known and new, now that all is heard that this turn brings:
         a flood may be among it."""
+        if not self._known:
+            return
         known, self._known = self._known, []
         for sending in known:
             if sending.task in self._uploads.sending:
