@@ -42,7 +42,7 @@ class Media:
         self.begun = True
         if await self.write(connection):
             self._finish()
-            await connection.write(tail)
+            await connection.write(tail, last=True)
 
     async def write(self, connection: Connection) -> bool:
         """Send the bytes; whether the closing boundary may follow. Raises ObjectError."""

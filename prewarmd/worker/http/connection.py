@@ -154,7 +154,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._out.write(*pieces)
                 if callable(body):
                     await body(self)
-            self._is_written, self._written_at = True, self._loop.time()
+            if not self._is_written:
+                self._is_written, self._written_at = True, self._loop.time()
             return await answer
         finally:
             await self._end(answer)
@@ -170,14 +171,17 @@ class Connection(asyncio.BufferedProtocol):
         self._out.begin()
         self._moved_bytes = 0
 
-    async def write(self, piece: bytes | memoryview) -> bool:
+    async def write(self, piece: bytes | memoryview, *, last: bool = False) -> bool:
         """Send a piece of the body, and wait until the socket can take another; False when no more
-        is wanted, because the answer is here already or the connection is gone."""
+        is wanted, because the answer is here already or the connection is gone. Behind the `last`
+        one the answer may come while this waits, and is none that came too early."""
         assert self._transport is not None
         assert self._answer is not None
         if self._answer.done():
             return False
         self._out.write(piece)
+        if last:
+            self._is_written, self._written_at = True, self._loop.time()
         if self._transport.is_closing():
             await self.gone()  # it found the peer gone, and takes whatever it is given
         if self._out.is_tls:

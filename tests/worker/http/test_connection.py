@@ -526,6 +526,33 @@ def test_a_request_body_arrives_as_it_is(on_loop: OnLoop, wire: Wire, length: in
     on_loop(talk(script, wire, then))
 
 
+def test_an_answer_that_comes_while_the_last_piece_is_waited_for_is_not_early(
+    on_loop: OnLoop, wire: Wire
+) -> None:
+    """Each upload over TLS would end its connection, and the next one cost a handshake more than
+    all of its bytes."""
+    body = os.urandom(100_000)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await request_of(reader)
+            await reader.readexactly(len(body))
+            writer.write(answer(b"ok"))
+        await reader.read()
+
+    async def write(connection: Connection) -> None:
+        await connection.write(memoryview(body), last=True)
+        await connection.until(asyncio.get_running_loop().create_future())  # until it is here
+
+    async def then(connection: Connection) -> None:
+        for _ in range(2):
+            got = await connection.exchange(POST % len(body), Small(), Patience(), write)
+            assert got.body == b"ok"
+            assert connection.is_fit
+
+    on_loop(talk(script, wire, then))
+
+
 def test_an_extent_is_free_only_when_nothing_refers_to_it(on_loop: OnLoop) -> None:
     """The server answers at once and reads slowly: memory that is used again meanwhile would reach
     Telegram as another's media (measured: it did)."""
