@@ -85,8 +85,8 @@ class Transfers:
         async with serving(self._script) as server:
             spec = StoreSpec(
                 endpoint=server.url, region="auto", access_key_id="id", secret_access_key="secret",
-                connections=CONNECTIONS, connect_timeout_s=5, header_timeout_s=0.3,
-                body_timeout_s=0.3,
+                connections=CONNECTIONS, connect_timeout_s=5, header_timeout_s=0.6,
+                body_timeout_s=0.6,
             )  # fmt: skip
             fetcher = Fetcher(spec, Source(), ranged_bytes=RANGED_BYTES)
             async with asyncio.TaskGroup() as group:
