@@ -161,7 +161,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("ignores retry_after", {"pause_is_obeyed", "hold_is_kept"},
         hears=_report(reports.UploadFailed, _no_wait),
         changes=FLOODED),
-    Bug("uploads twice", {"single_flight", "task_is_new", "slot_is_free"},
+    Bug("uploads twice", {"single_flight", "task_is_new"}, changes={"burst": 1},
         says=_verb(verbs.Upload, _twice)),
     Bug("fetches twice", {"single_flight", "memory_is_exclusive", "task_is_new"},
         says=_verb(verbs.Fetch, _twice)),
@@ -181,7 +181,7 @@ BUGS: tuple[Bug, ...] = (
         says=_record(records.Fail, lambda record: [replace(record, maybe_sent=False)])),
     Bug("counts no doubts", {"doubt_is_counted"}, changes={"doubts": 0.2}, says=_record(
         records.Complete, lambda record: [replace(record, duplicates=0)])),
-    Bug("charges double", {"charge_is_just", "started_in_turn"}, changes=FAULTY, says=_record(
+    Bug("charges double", {"charge_is_just"}, changes={"upload_faults": 0.2}, says=_record(
         records.Snooze, lambda record: [replace(record, attempt=record.attempt + 1)])),
     Bug("sleeps for a year", {"snooze_is_sane"}, changes=FAULTY, says=_record(
         records.Snooze, lambda record: [replace(record, not_before=record.not_before + 3e7)])),

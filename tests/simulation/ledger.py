@@ -210,7 +210,7 @@ class Ledger:
             return True
         if code != "TooLarge":
             return False
-        most = min(self._policy.size_max[kind], self._policy.cache_bytes)
+        most = self._policy.size_max[kind]
         sizes = [self._bucket.sizes.get(content, 0) for content in self._contents(row)]
         return max([row.size_bytes or 0, *sizes]) > most
 

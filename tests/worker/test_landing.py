@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import os
+from itertools import pairwise
 
 import pytest
 
 from prewarmd.core.faults import FAULTS
 from prewarmd.worker.landing import HASHED_AT_ONCE_MAX, Landing
 from prewarmd.worker.r2 import ObjectError
-from tests.support.loops import until_true
+from tests.support.loops import begun, until_true
 
 BODY = os.urandom(10 << 20)
 MIB = 1 << 20
@@ -35,27 +36,32 @@ async def test_a_gap_that_closes_does_not_stop_the_loop() -> None:
     for start in range(9 * MIB, 0, -MIB):
         land(landing, start, start + MIB)
     assert landing.done_bytes == 0
+    seen = [0]
+
+    def look() -> None:
+        """Once in each turn of the loop."""
+        seen.append(landing.done_bytes)
+        if seen[-1] < len(BODY):
+            asyncio.get_running_loop().call_soon(look)
+
     land(landing, 0, MIB)
-    before = 0
-    while before < len(BODY):
-        assert landing.done_bytes - before <= HASHED_AT_ONCE_MAX
-        before = landing.done_bytes
-        await asyncio.sleep(0)
+    look()
     assert await landing.verify() == hashlib.sha256(BODY).hexdigest()
+    await until_true(lambda: seen[-1] == len(BODY))
+    assert max(after - before for before, after in pairwise(seen)) <= HASHED_AT_ONCE_MAX
 
 
 async def test_a_follower_is_told_of_the_front_alone() -> None:
     """It would send what is not there yet."""
     landing = landing_of()
-    following = asyncio.ensure_future(landing.beyond(0))
+    following = await begun(landing.beyond(0))
     land(landing, 2 * MIB, 3 * MIB)
-    await asyncio.sleep(0)
+    assert landing.done_bytes == 0
     assert not following.done()
     land(landing, 0, MIB)
     assert await following == MIB
-    following = asyncio.ensure_future(landing.beyond(MIB))
     land(landing, MIB, 2 * MIB)
-    assert await following == 2 * MIB
+    assert await landing.beyond(MIB) == 2 * MIB
     assert await landing.beyond(2 * MIB) == 3 * MIB
     assert await landing.beyond(MIB) == 3 * MIB
 
@@ -64,9 +70,8 @@ async def test_a_follower_is_told_that_nothing_more_comes() -> None:
     """An upload would wait for ever, or end as though it were whole."""
     landing = landing_of()
     land(landing, 0, MIB)
-    waiting = [asyncio.ensure_future(landing.beyond(MIB)) for _ in range(2)]
-    end = asyncio.ensure_future(landing.verified())
-    await asyncio.sleep(0)
+    waiting = [await begun(landing.beyond(MIB)) for _ in range(2)]
+    end = await begun(landing.verified())
     landing.fail(ObjectError("ShortBody", "cut"))
     for one in (*waiting, end):
         with pytest.raises(ObjectError, match="ShortBody: cut"):
@@ -102,8 +107,7 @@ async def test_a_follower_is_told_whether_the_hash_is_right(is_as_promised: bool
 async def test_who_stops_following_is_not_waited_for() -> None:
     """A dropped upload would be woken later, by whatever lands then."""
     landing = landing_of()
-    following = asyncio.ensure_future(landing.beyond(0))
-    await asyncio.sleep(0)
+    following = await begun(landing.beyond(0))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     land(landing, 0, MIB)

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from prewarmd.worker.media import Trailing, Ways
 from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.spec import TelegramSpec
 from prewarmd.worker.telegram import Telegram
-from tests.support.loops import OnLoop, until_true
+from tests.support.loops import OnLoop, begun, until_true
 from tests.worker.http.servers import Wire, serving
 from tests.worker.http.test_connection import talk
 from tests.worker.recipients import POST, TAIL, Recipient, reading
@@ -35,13 +36,28 @@ TOO_MANY = b"HTTP/1.1 429 Too Many\r\nContent-Length: 2\r\n\r\n{}"
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+class Seal(asyncio.Future[None]):
+    """Tells when somebody waits for it."""
+
+    is_awaited = False
+
+    def add_done_callback(self, *args: Any, **more: Any) -> None:
+        """See asyncio."""
+        self.is_awaited = True
+        super().add_done_callback(*args, **more)
+
+    async def wanted(self) -> None:
+        """Until somebody does."""
+        await until_true(lambda: self.is_awaited)
+
+
 class Download:
     """An object that lands as the test wants it, in memory that is free afterwards."""
 
     def __init__(self, size_bytes: int = SIZE_BYTES, sha256: str = "") -> None:
         self.data = os.urandom(size_bytes)
         self.extent = bytearray(size_bytes)
-        self.sealed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sealed = Seal(loop=asyncio.get_running_loop())
         self.landing = Landing(memoryview(self.extent), lambda _: None, sha256)
         self.told: list[int] = []
         self.sent = 0
@@ -118,12 +134,6 @@ async def heard(recipient: Recipient, size_bytes: int) -> None:
     await until_true(lambda: recipient.heard_bytes == size_bytes)
 
 
-async def turns() -> None:
-    """Whatever may happen now, happens."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 def test_it_follows_and_withholds_its_end_until_it_is_sealed(on_loop: OnLoop, wire: Wire) -> None:
     """Bytes in another order are another film; an end that is sent too early makes a message of a
     download that may yet fail; a connection for each upload costs a handshake each time."""
@@ -139,10 +149,11 @@ def test_it_follows_and_withholds_its_end_until_it_is_sealed(on_loop: OnLoop, wi
                 await heard(recipient, there)
                 assert recipient.heard == download.data[:there]
             assert recipient.heard_bytes == SIZE_BYTES
-            await turns()
-            assert not upload.done()
+            await until_true(lambda: connection.rests)
+            assert not download.sealed.is_awaited
             await download.landing.verify()
-            await turns()
+            await download.sealed.wanted()
+            assert not upload.done()
             assert (recipient.heard_bytes, download.sent) == (SIZE_BYTES, 0)
             download.sealed.set_result(None)
             answer = await upload
@@ -236,12 +247,19 @@ def test_a_slow_download_is_not_held_against_telegram(on_loop: OnLoop, wire: Wir
     async def then(connection: Connection) -> None:
         download = Download()
         upload = asyncio.ensure_future(sent(download, connection, patience))
+
+        async def an_hour() -> None:
+            """It passes, and Telegram knows nothing of it."""
+            await until_true(lambda: connection.rests)
+            connection.sweep(asyncio.get_running_loop().time() + 3600)
+
         for step in (HASHED_AT_ONCE, 2 * HASHED_AT_ONCE, SIZE_BYTES):
-            await asyncio.sleep(0.7)  # of which Telegram knows nothing
+            await an_hour()
             download.land(step)
             await heard(recipient, step)
         await download.landing.verify()
-        await asyncio.sleep(0.7)
+        await download.sealed.wanted()
+        await an_hour()
         download.sealed.set_result(None)
         assert isinstance(await upload, Answer)
 
@@ -256,9 +274,7 @@ def test_a_telegram_that_takes_nothing_is(on_loop: OnLoop, wire: Wire) -> None:
     async def then(connection: Connection) -> None:
         download = Download(LARGE_BYTES)
         upload = asyncio.ensure_future(sent(download, connection, patience))
-        for step in range(HASHED_AT_ONCE, LARGE_BYTES, 1 << 20):
-            download.land(step)
-            await turns()
+        download.land(LARGE_BYTES)
         with contextlib.suppress(TimedOutError):
             await upload
         assert isinstance(upload.exception(), TimedOutError)
@@ -276,7 +292,6 @@ async def _at_bytes(download: Download, recipient: Recipient) -> None:
 async def _at_write(download: Download, recipient: Recipient) -> None:
     download.land(LARGE_BYTES)
     await until_true(lambda: len(download.told) > 1)
-    await turns()
 
 
 async def _at_verified(download: Download, recipient: Recipient) -> None:
@@ -287,7 +302,7 @@ async def _at_verified(download: Download, recipient: Recipient) -> None:
 async def _at_seal(download: Download, recipient: Recipient) -> None:
     await _at_verified(download, recipient)
     await download.landing.verify()
-    await turns()
+    await download.sealed.wanted()
 
 
 async def _at_head(download: Download, recipient: Recipient) -> None:
@@ -295,7 +310,7 @@ async def _at_head(download: Download, recipient: Recipient) -> None:
 
 
 async def _at_once(download: Download, recipient: Recipient) -> None:
-    await asyncio.sleep(0)
+    """Its first wait is where it is."""
 
 
 @pytest.mark.parametrize(
@@ -309,7 +324,7 @@ def test_who_is_dropped_holds_nothing(
 
     async def then(connection: Connection) -> None:
         download = Download(LARGE_BYTES if point is _at_write else SIZE_BYTES)
-        upload = asyncio.ensure_future(sent(download, connection))
+        upload = await begun(sent(download, connection))
         await point(download, recipient)
         upload.cancel()
         assert await upload is None
@@ -332,7 +347,7 @@ def test_an_object_that_comes_anew_is_the_same_for_who_follows(on_loop: OnLoop) 
         await heard(recipient, 300_000)
         download.begin("one")
         download.land(100_000)
-        await turns()
+        await until_true(lambda: connection.rests)
         assert recipient.heard_bytes == 300_000
         await download.land_all()
         download.sealed.set_result(None)

@@ -70,7 +70,7 @@ from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import AT_ONCE
 from prewarmd.worker.signing import Credentials
 from tests.support.catalogue import check_rows
-from tests.worker.http.servers import answering, reset, serving, silence
+from tests.worker.http.servers import answering, reset, serving, silence, while_there
 from tests.worker.stores import Ask, RangedStore, refusal_of
 from tests.worker.test_fetch import Source, forbidden, landed, lean, refusal
 
@@ -137,9 +137,8 @@ async def test_a_body_that_trickles_is_given_up() -> None:
 
     async def trickles(ask: Ask, writer: asyncio.StreamWriter) -> bool:
         writer.write(store.head(ask))
-        while not writer.is_closing():
+        async for _ in while_there(writer, 0.05):
             writer.write(b"?")
-            await asyncio.sleep(0.05)
         return True
 
     store = RangedStore(BODY, trickles)

@@ -62,7 +62,7 @@ from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.worker.answers import Accepted, Refused
 from tests.support.catalogue import check_rows
 from tests.support.loops import until_true
-from tests.worker.http.servers import request_of, reset, silence
+from tests.worker.http.servers import request_of, reset, silence, while_there
 from tests.worker.telegrams import (
     PHOTO,
     TOKEN,
@@ -334,10 +334,10 @@ async def test_a_server_that_reads_slowly_is_left_and_has_nothing() -> None:
     """F14. A kibibyte a second would hold a slot and its memory for half a day; and what it has
     is no media, so nobody need fear a duplicate."""
 
-    async def slow(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
-        while await reader.read(1024):
-            await asyncio.sleep(0.02)
+        async for _ in while_there(writer, 0.02):
+            await reader.read(1024)
 
     async with sending(slow, slow_timeout_s=0.5) as send:
         verdict = await refused(send, LARGE)

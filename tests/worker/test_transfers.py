@@ -13,7 +13,7 @@ def test_a_thousand_transfers_leave_nothing(on_loop: OnLoop) -> None:
     on_loop(transfers.run())
     outcome = transfers.outcome
     assert outcome.ended == TRANSFERS
-    assert outcome.landed > TRANSFERS / 10
+    assert outcome.landed > TRANSFERS / 4
     assert outcome.cancelled > TRANSFERS / 10
     assert len(outcome.failed) > 5
     assert outcome.ranges > TRANSFERS / 10

@@ -64,8 +64,8 @@ class Connection(asyncio.BufferedProtocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._out = Outgoing(self._loop, self._lost)
         self._is_written = True
-        self._rests = False
-        """The server is not waited for."""
+        self.rests = False
+        """Its writer waits for something of its own, and not for the server."""
         self.is_tunnelling = False
         """The answer is a proxy's: behind a 200 begins what it tunnels."""
         self._is_fit = True
@@ -195,12 +195,12 @@ class Connection(asyncio.BufferedProtocol):
         False when no more is wanted, as in `write`."""
         assert self._answer is not None
         done.add_done_callback(self._out.wake)
-        self._rests = True
+        self.rests = True
         try:
             while not (done.done() or self._answer.done()):
                 await self._out.change()
         finally:
-            self._rests = False
+            self.rests = False
             done.remove_done_callback(self._out.wake)
         self._watch.rested(self._loop.time())
         return not self._answer.done()
@@ -390,7 +390,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def sweep(self, now: float) -> None:
         """End an exchange that takes too long."""
-        if self._answer is None or self._stage is _Stage.WAITING or self._rests:
+        if self._answer is None or self._stage is _Stage.WAITING or self.rests:
             return
         held_bytes = self._out.held_bytes
         awaits_head = self._stage is _Stage.HEAD and self._is_written and not held_bytes

@@ -100,6 +100,15 @@ async def request_of(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
+async def while_there(writer: asyncio.StreamWriter, every_s: float) -> AsyncIterator[None]:
+    """Now and then, for as long as the client has not gone."""
+    leaving = asyncio.ensure_future(writer.wait_closed())
+    while not leaving.done():
+        yield
+        await asyncio.wait([leaving], timeout=every_s)
+    leaving.exception()  # a reset is a way to go
+
+
 async def goes_within(reader: asyncio.StreamReader, seconds: float) -> bool:
     """Whether the client goes, or says something; it is given so long."""
     try:
