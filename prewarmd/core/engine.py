@@ -193,7 +193,7 @@ class Engine:
                 self.downloads.opened(task, size_bytes, now)
             case reports.Landing(task, size_bytes):
                 self.cut_through.landing(task, size_bytes)
-            case reports.Passed(task, sha256, etag):
+            case reports.Passed(task, _, sha256, etag):
                 self.cut_through.passed(task, sha256, etag, now)
 
     def _child_exited(self, child: Child, exited: events.ChildExited, now: float) -> None:

@@ -35,6 +35,7 @@ class Passed:
     """All bytes of a relay went through, and length and hash were verified; it waits for `Seal`."""
 
     task: int
+    size_bytes: int
     sha256: str
     etag: str
 

@@ -61,9 +61,9 @@ class Observer:
 
     def _report(self, index: int, report: reports.Report) -> None:
         match report:
-            case reports.Fetched():
-                self.metrics.downloaded.inc(report.size_bytes)
-                self.bytes_downloaded += report.size_bytes
+            case reports.Fetched(size_bytes=size_bytes) | reports.Passed(size_bytes=size_bytes):
+                self.metrics.downloaded.inc(size_bytes)
+                self.bytes_downloaded += size_bytes
             case (
                 reports.FetchFailed(task, code, detail)
                 | reports.ListFailed(task, code, detail)

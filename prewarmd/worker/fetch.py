@@ -161,16 +161,21 @@ class Fetcher:
             del first  # its frames would refer to it, and hold what they hold
 
     def _call_help(self, order: "Order") -> None:
-        """For parts that nobody has taken; half of the pool's places are never a helper's."""
-        while (
-            order.parts.left
-            and order.workers < order.workers_max
-            and self._helpers < self._pool.limit // 2
-        ):
+        """For parts that nobody has taken."""
+        while order.parts.left and order.workers < order.workers_max and self.may_help:
             assert order.group is not None
             order.workers += 1
-            self._helpers += 1
-            order.group.create_task(self._work(order)).add_done_callback(self._helped)
+            self.count_helper(order.group.create_task(self._work(order)))
+
+    @property
+    def may_help(self) -> bool:
+        """Whether there may be one helper more: half of the pool's places are never theirs."""
+        return self._helpers < self._pool.limit // 2
+
+    def count_helper(self, task: "asyncio.Task[None]") -> None:
+        """A task that lands bytes before they are needed, as long as it runs."""
+        self._helpers += 1
+        task.add_done_callback(self._helped)
 
     def _helped(self, _: asyncio.Task[None]) -> None:
         self._helpers -= 1

@@ -1,8 +1,7 @@
 """A child's loop: verbs in, reports out. It holds no policy: being sent a verb is the permission.
 
-Each verb is a task for now, behind the same verbs that the lean data plane will serve. The loop
-beats by itself, so that a blocked loop is seen by its silence. When the pipe ends, the child ends:
-its supervisor is gone, or wants it gone.
+Each verb is a task. The loop beats by itself, so that a blocked loop is seen by its silence. When
+the pipe ends, the child ends: its supervisor is gone, or wants it gone.
 """
 
 import asyncio
@@ -240,7 +239,7 @@ class Worker:
             return passing
 
         def passed(sha256: str, etag: str) -> None:
-            self._say(reports.Passed(verb.task, sha256, etag))
+            self._say(reports.Passed(verb.task, verb.size_bytes, sha256, etag))
 
         async with AsyncExitStack() as held:
             await self._send(verb, media)

@@ -1,9 +1,9 @@
-"""The object store as a child sees it: GET into memory, list, and name what went wrong.
+"""The object store by way of aiobotocore: list, find credentials, name what went wrong, and
+whatever is unusual. Its GET is what `fetch` is held against; children do not use it.
 
-aiobotocore does the talking. Its retries are off, because retrying is the engine's; its checksum
-options are `when_required`, because R2 refuses the defaults; gzip is never negotiated. Bytes land
-in the extent chunk by chunk and are hashed on the way (hashlib lets the GIL go). Every failure
-becomes an `ObjectError` with a code of `core.faults`; its text never holds a signature or a secret.
+Its retries are off, because retrying is the engine's; its checksum options are `when_required`,
+because R2 refuses the defaults; gzip is never negotiated. Every failure becomes an `ObjectError`
+with a code of `core.faults`; its text never holds a signature or a secret.
 
 Error codes: R2's documentation, "Error codes"; S3's for other stores.
 """

@@ -16,8 +16,8 @@ from prewarmd.worker.landing import Landing
 from prewarmd.worker.r2 import ObjectError
 
 RANGED_BYTES = 16 << 20
-"""Objects from this size on come in parts: below, the requests and handshakes of three more
-connections bring less than a second at 2 MB/s each."""
+"""Objects from this size on come in parts. A store that bounds each connection would bring smaller
+ones sooner, too; but their uploads follow them, and the places of a child's pool are few."""
 AT_ONCE = 4
 """Parts of one object: a quarter of the time where a store bounds each connection."""
 PART_BYTES = 8 << 20

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from prewarmd.worker.fetch import Fetcher, Memory, Order
 from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.head import Head
-from prewarmd.worker.landing import Landing
+from prewarmd.worker.landing import Landing, check_promise
 from prewarmd.worker.media import Media, Ways
 from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import Part, Parts, RangelessError
@@ -88,7 +88,6 @@ class _Stretches(Parts):
     def __init__(self, window: Window) -> None:
         super().__init__(window)
         self._window = window
-        self.take()
 
     def are_many(self, head: Head) -> bool:
         """See Parts."""
@@ -131,7 +130,9 @@ class Passing(Media):
             return _NOTHING
 
         self._order = await self._fetcher.order(bucket, key, "", self._stretches, provide)
-        await self._fill(Part(self._stretches, 0, -1))
+        first = self._stretches.take()
+        assert first is not None
+        await self._fill(first)
         self.size_bytes = self._window.size_bytes
         end = min(CELL_BYTES, self.size_bytes)
         if end < self.size_bytes and not self._stretches.goes_on:
@@ -167,10 +168,7 @@ class Passing(Media):
                 self._window.let_go(start)
                 self._fills.popleft()
             sha256 = digest.hexdigest()
-            if self._promised not in ("", sha256):
-                raise ObjectError(
-                    "Sha256Mismatch", f"promised {self._promised}, the object has {sha256}"
-                )
+            check_promise(self._promised, sha256)
             self._passed(sha256, self._window.etag)
             return await connection.until(self._sealed)
         finally:
@@ -178,10 +176,14 @@ class Passing(Media):
             await self.close()
 
     def _fill_ahead(self) -> None:
+        """The cell that is needed next, and others if they are nobody's loss."""
         start = self._fills[-1][1]
         while start < self.size_bytes and not self._window.is_full:
+            if len(self._fills) > 1 and not self._fetcher.may_help:
+                return
             end = self._window.take(start)
             filling = asyncio.ensure_future(self._fill(Part(self._stretches, start, end)))
+            self._fetcher.count_helper(filling)
             self._fills.append((start, end, filling))
             start = end
 

@@ -319,7 +319,7 @@ class Outside:
             self._answer(index, task, self.get_s, reports.FetchFailed(task, "Sha256Mismatch", ""))
         else:
             work.content, work.size_bytes, work.etag = known
-            report: reports.Report = reports.Passed(task, work.content, work.etag)
+            report: reports.Report = reports.Passed(task, work.size_bytes, work.content, work.etag)
             if work.size_bytes != verb.size_bytes:
                 report = reports.Opened(task, work.size_bytes, work.etag)
             event = events.ChildReported(index, process.generation, report)

@@ -192,6 +192,8 @@ async def test_what_is_too_large_for_the_cache_passes_through(house: House) -> N
         done = [await daemon.finished(job) for job in jobs]
         assert [job["state"] for job in done] == ["ready", "ready"]
         assert [one["size_bytes"] for one in await house.deliveries(stored)] == [LARGE_BYTES] * 2
+        cache = (await daemon.ask("GET", "/v1/status"))["cache"]
+        assert cache["bytes_downloaded"] == 2 * LARGE_BYTES
         again = await daemon.finished(await enqueue(daemon, stored))
         assert again["file_id"] == done[0]["file_id"]
         assert len(await house.deliveries(stored)) == 2

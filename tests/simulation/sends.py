@@ -127,7 +127,8 @@ class Sends:
         if work.may_speak:
             if work.verb.bucket in self._bucket.outages:
                 self._bucket.serve_late(work.verb.bucket)
-            self._go_on(work, reports.Passed(work.verb.task, work.content, work.etag))
+            task, size_bytes = work.verb.task, work.size_bytes
+            self._go_on(work, reports.Passed(task, size_bytes, work.content, work.etag))
 
     def _go_on(self, work: Work, report: reports.Report) -> None:
         self._put(events.ChildReported(work.child.index, work.child.generation, report))

@@ -29,6 +29,7 @@ from tests.worker.http.servers import Wire, request_of, reset, serving, silence
 from tests.worker.http.test_connection import talk
 from tests.worker.recipients import POST, TAIL, Recipient, reading
 from tests.worker.stores import Ask, Misdeed, RangedStore, refusal_of
+from tests.worker.test_fetch import landed
 
 LONG = Patience(head_s=15, idle_s=15, slow_s=15, slow_bytes=0)
 SIZE_BYTES = 3 * CELL_BYTES + 12_345
@@ -87,11 +88,33 @@ class Way:
         self.sealed = asyncio.get_running_loop().create_future()
 
 
+class Load:
+    """How many GETs a store answers at once."""
+
+    def __init__(self, store: RangedStore) -> None:
+        self.now = self.most = 0
+        self._send = store.send
+        store.send = self._counted  # type: ignore[method-assign]
+
+    async def _counted(self, ask: Ask, writer: asyncio.StreamWriter, size_bytes: int) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self._send(ask, writer, size_bytes)
+        finally:
+            self.now -= 1
+
+
 @asynccontextmanager
 async def way(
-    store: RangedStore, recipient: Recipient, wire: Wire | None = None
+    store: RangedStore,
+    recipient: Recipient,
+    wire: Wire | None = None,
+    *,
+    connections: int = 10,
 ) -> AsyncIterator[Way]:
-    """Both servers, and what is between them; nothing is left of it afterwards."""
+    """Both servers, and what is between them, with so many places to the store; nothing is left of
+    it afterwards."""
     wire = wire or Wire()
     async with (
         asyncio.timeout(60),
@@ -100,7 +123,7 @@ async def way(
     ):
         spec = StoreSpec(
             endpoint=near.url, region="auto", access_key_id="id", secret_access_key="secret",
-            connections=10, connect_timeout_s=5, header_timeout_s=5, body_timeout_s=5,
+            connections=connections, connect_timeout_s=5, header_timeout_s=5, body_timeout_s=5,
         )  # fmt: skip
         fetcher = Fetcher(spec, Source())
         pool = Pool(
@@ -292,20 +315,8 @@ def test_another_size_than_was_told(on_loop: OnLoop) -> None:
 def test_a_slow_recipient_has_a_full_window(on_loop: OnLoop) -> None:
     """More GETs than cells would need more memory; fewer, and each cell waits for the store."""
     body = os.urandom((CELLS + 5) * CELL_BYTES)
-    under_way, most = 0, 0
     store, recipient = RangedStore(body), Recipient(keeps=False)
-    send = store.send
-
-    async def counted(ask: Ask, writer: asyncio.StreamWriter, size_bytes: int) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        try:
-            await send(ask, writer, size_bytes)
-        finally:
-            under_way -= 1
-
-    store.send = counted  # type: ignore[method-assign]
+    load = Load(store)
 
     async def run() -> None:
         async with way(store, recipient) as go:
@@ -313,7 +324,7 @@ def test_a_slow_recipient_has_a_full_window(on_loop: OnLoop) -> None:
 
             def is_full() -> bool:
                 """Each cell that has come free was asked for, and filled."""
-                if under_way or len(store.asked) < CELLS:
+                if load.now or len(store.asked) < CELLS:
                     return False
                 return go.told[-1] <= (len(store.asked) - CELLS + 1) * CELL_BYTES
 
@@ -322,7 +333,36 @@ def test_a_slow_recipient_has_a_full_window(on_loop: OnLoop) -> None:
             recipient.reads.set()
             assert isinstance(await relaying, Answer)
             assert recipient.sha256 == hashlib.sha256(body).hexdigest()
-            assert most <= CELLS
+            assert load.most <= CELLS
+
+    on_loop(run())
+
+
+def test_some_places_are_left_to_the_others(on_loop: OnLoop) -> None:
+    """Photos would wait for a place behind two gigabytes."""
+    body = os.urandom((CELLS + 1) * CELL_BYTES)
+    held = 0
+    may_go = asyncio.Event()
+
+    async def holds(ask: Ask, _: asyncio.StreamWriter) -> bool:
+        nonlocal held
+        if not ask.is_plain:
+            held += 1
+            await may_go.wait()
+        return False
+
+    store, recipient = RangedStore(body, holds), reading(keeps=False)
+
+    async def run() -> None:
+        async with way(store, recipient, connections=4) as go:
+            relaying = asyncio.ensure_future(go.go(len(body)))
+            await until_true(lambda: held == 2)
+            async with asyncio.timeout(10):
+                assert (await landed(go.fetcher))[0] == body
+            assert held == 2
+            may_go.set()
+            assert isinstance(await relaying, Answer)
+            assert recipient.sha256 == hashlib.sha256(body).hexdigest()
 
     on_loop(run())
 
