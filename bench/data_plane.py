@@ -16,14 +16,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.calibrate import loop_s, speed
 from bench.data import catalogue, daemon, large, objects, signing, table
 from bench.data.clients.base import Plan
-from bench.data.nginx import MissingError, Nginx, find
+from bench.data.nginx import MissingError, Nginx
 from bench.data.objects import BUCKET, Object
 from bench.data.process import Clients
 from bench.data.samples import Samples
@@ -67,17 +68,44 @@ class Scale:
         )  # fmt: skip
 
 
-@dataclass(slots=True)
 class Ground:
-    """What all measure on."""
+    """What all measure on; each thing is made when the first of them wants it."""
 
-    scale: Scale
-    folder: Path
-    nginx: Nginx
-    before: list[Object]
-    photos: list[Object]
-    large: list[Object]
-    figures: dict[str, float] = field(default_factory=dict)
+    def __init__(self, scale: Scale, folder: Path, stack: ExitStack) -> None:
+        self.scale = scale
+        self.folder = folder
+        self.figures: dict[str, float] = {}
+        self._stack = stack
+        self._root = folder / "root"
+
+    @cached_property
+    def nginx(self) -> Nginx:
+        """Serves what is in the root. Raises MissingError."""
+        self._root.mkdir(exist_ok=True)
+        return self._stack.enter_context(Nginx(self.folder / "nginx", self._root))
+
+    @cached_property
+    def before(self) -> list[Object]:
+        """For warming up."""
+        return objects.make(self._root, "before", self.scale.media, self.scale.photo_bytes)
+
+    @cached_property
+    def photos(self) -> list[Object]:
+        """To be measured."""
+        return objects.make(self._root, "photos", self.scale.media, self.scale.photo_bytes)
+
+    @cached_property
+    def large(self) -> list[Object]:
+        """The same, of 20 MB."""
+        return objects.make(self._root, "large", self.scale.large, LARGE_BYTES)
+
+    @cached_property
+    def full(self) -> Path:
+        """A state directory with a full catalogue."""
+        directory = self.folder / "full"
+        print(f"filling a catalogue with {self.scale.rows:,} rows", flush=True)
+        catalogue.fill(directory, self.scale.rows, daemon.BOTS)
+        return directory
 
     def plan(self, *, tls: bool = False, slots: int = SLOTS, about: int = 0) -> Plan:
         """For a client and objects of about that size, or photos."""
@@ -167,7 +195,7 @@ def measure_signing(ground: Ground) -> None:
 
 def measure_daemon(ground: Ground) -> None:
     """The whole daemon beside clients that do the same work and keep nothing."""
-    full = _catalogue(ground)
+    full = ground.full
     samples, rates = Samples(), Samples()
     shapes = {
         f"{name}.{word}": (name, count)
@@ -213,7 +241,7 @@ def measure_daemon(ground: Ground) -> None:
 
 def measure_sink(ground: Ground) -> None:
     """That every byte arrives: the same runs, into a sink that hashes."""
-    full = _catalogue(ground)
+    full = ground.full
     for what in ("http", "tls", "1m_rows"):
         tls = what == "tls"
         directory = ground.folder / "states" / f"sink-{what}"
@@ -248,9 +276,9 @@ def measure_cut_through(ground: Ground) -> None:
     """How long a large media from far away takes, if its upload follows its download."""
     samples = asyncio.run(large.from_far_away(ground.folder / "states", ground.scale.far))
     print(f"far away, s: {samples.told()}", flush=True)
-    one, other = (samples.median(name) for name in large.WAYS)
-    ground.figures["far_s.cut_through"], ground.figures["far_s.whole"] = one, other
-    ground.figures["cut_through_ratio"] = one / other
+    for name in large.WAYS:
+        ground.figures[f"far_s.{name}"] = samples.median(name)
+    ground.figures["cut_through_ratio"] = samples.ratio(*large.WAYS)
 
 
 def measure_relay(ground: Ground) -> None:
@@ -269,15 +297,6 @@ def measure_hashing(ground: Ground) -> None:
     ground.figures["hash_scaling"] = found.ratio
     ground.figures["hash_cores.one"] = found.one_cores
     ground.figures["hash_cores.five"] = found.five_cores
-
-
-def _catalogue(ground: Ground) -> Path:
-    """A state directory with a full catalogue, made once."""
-    directory = ground.folder / "full"
-    if not directory.exists():
-        print(f"filling a catalogue with {ground.scale.rows:,} rows", flush=True)
-        catalogue.fill(directory, ground.scale.rows, daemon.BOTS)
-    return directory
 
 
 MEASURES: dict[str, Callable[[Ground], None]] = {
@@ -301,19 +320,12 @@ in `table.SECTIONS`."""
 
 def measure(names: list[str], scale: Scale) -> dict[str, float]:
     """The figures of those measures."""
-    find()  # before anything is made
     loops = [loop_s()]
-    with tempfile.TemporaryDirectory(prefix="prewarmd-bench-") as path:
-        folder = Path(path)
-        root = folder / "root"
-        before = objects.make(root, "before", scale.media, scale.photo_bytes)
-        photos = objects.make(root, "photos", scale.media, scale.photo_bytes)
-        large = objects.make(root, "large", scale.large, LARGE_BYTES)
-        with Nginx(folder / "nginx", root) as nginx:
-            ground = Ground(scale, folder, nginx, before, photos, large)
-            for name in names:
-                MEASURES[name](ground)
-                loops.append(loop_s())
+    with tempfile.TemporaryDirectory(prefix="prewarmd-bench-") as path, ExitStack() as stack:
+        ground = Ground(scale, Path(path), stack)
+        for name in names:
+            MEASURES[name](ground)
+            loops.append(loop_s())
     ground.figures["machine_speed"] = speed(*loops)
     return ground.figures
 

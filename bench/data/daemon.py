@@ -89,7 +89,6 @@ class Run:
     wall_s: float
     """From their submit until the last was ready."""
     per_minute: float
-    pss_bytes: int
 
 
 class Daemon:
@@ -146,7 +145,6 @@ class Daemon:
             supervisor_us=alone_s / count * 1e6,
             wall_s=wall_s,
             per_minute=count / wall_s * 60,
-            pss_bytes=tree.pss_bytes(),
         )
 
     def child(self) -> psutil.Process:

@@ -7,6 +7,9 @@ from prewarmd.core.jobs import Kind
 from prewarmd.core.lanes import LimitPolicy
 from prewarmd.core.scoring import ScorePolicy
 
+PHOTO_BYTES_MAX = 10 << 20
+"""Of what is sent as a photo (telegram.md 1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnginePolicy:
@@ -33,7 +36,7 @@ class EnginePolicy:
     upload_bytes_per_s: float = 0.0
     size_max: dict[Kind, int] = field(
         default_factory=lambda: {
-            Kind.PHOTO: 10 << 20,
+            Kind.PHOTO: PHOTO_BYTES_MAX,
             Kind.VIDEO: 50_000_000,
             Kind.DOCUMENT: 50_000_000,
             Kind.AUDIO: 50_000_000,

@@ -46,7 +46,7 @@ def envelope(
     file_field: str,
     file_name: str,
     boundary: str,
-    content_type: str = "application/octet-stream",
+    content_type: str,
 ) -> Envelope:
     """The parts for `fields` (our own texts: no line breaks) and one file of `content_type`."""
     parts = [

@@ -19,9 +19,9 @@ import imagesize
 
 from prewarmd.core.content import KINDS_BY_EXTENSION
 from prewarmd.core.jobs import Kind
+from prewarmd.core.policy import PHOTO_BYTES_MAX
 from prewarmd.worker.answers import Refused
 
-PHOTO_BYTES_MAX = 10 << 20
 PHOTO_SIDES_MAX = 10_000
 """Width and height together, in pixels."""
 PHOTO_RATIO_MAX = 20

@@ -16,7 +16,8 @@ def parts(body: bytes, boundary: str) -> dict[str, tuple[str | None, bytes]]:
 def test_a_strict_parser_reads_fields_and_file() -> None:
     """Exact length, exact bytes, the file last, always with a name."""
     media = bytes(range(256)) * 4 + b"\r\n--boundary\r\n"
-    around = envelope({"chat_id": "-100", "disable_notification": "true"}, "photo", "a.jpg", "Bo")
+    fields = {"chat_id": "-100", "disable_notification": "true"}
+    around = envelope(fields, "photo", "a.jpg", "Bo", "image/jpeg")
     body = around.head + media + around.tail
     assert around.size_bytes(len(media)) == len(body)
     assert around.content_type == "multipart/form-data; boundary=Bo"

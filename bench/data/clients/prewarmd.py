@@ -2,6 +2,7 @@
 out of it."""
 
 from bench.data.clients.base import CHAT, CREDENTIALS, REGION, TOKEN, Asked, Plan, in_slots
+from prewarmd.core.extents import PAGE
 from prewarmd.core.jobs import Kind
 from prewarmd.ipc.arena import Arena
 from prewarmd.worker.answers import Accepted
@@ -11,8 +12,6 @@ from prewarmd.worker.media import Ways, Whole
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec, TelegramSpec
 from prewarmd.worker.telegram import Telegram
-
-PAGE_BYTES = 4096
 
 
 class Unhashed(Landing):
@@ -52,7 +51,7 @@ class Client:
             arena.view(n * plan.most_bytes, plan.most_bytes) for n in range(plan.slots)
         ]
         for extent in self._extents:  # what is touched first is paid for here
-            extent[::PAGE_BYTES] = b"x" * len(extent[::PAGE_BYTES])
+            extent[::PAGE] = b"x" * len(extent[::PAGE])
         store = StoreSpec(
             plan.store, REGION, CREDENTIALS.access_key_id, CREDENTIALS.secret_access_key,
             ca_file=plan.ca_file, connections=plan.slots,
