@@ -109,6 +109,8 @@ def _report(console: Console, show: Any, *, latency: bool) -> None:
         table.add_row(name, value)
     console.print()
     console.print(table)
+    console.print()
+    console.print(_kinds(figures.kinds))
     if figures.cold_send_ms and figures.warm_send_ms:
         times = figures.cold_send_ms / figures.warm_send_ms
         where = "store 300 ms and Telegram 800 ms away" if latency else "no artificial delay"
@@ -117,6 +119,17 @@ def _report(console: Console, show: Any, *, latency: bool) -> None:
             f"a warm one, by file_id: [bold]{_ms(figures.warm_send_ms)}[/bold]   "
             f"{times:.1f} times faster\n  ({where})"
         )
+
+
+def _kinds(kinds: dict[str, dict[str, int]]) -> Table:
+    """How many of each that was asked for, and what they are to Telegram."""
+    table = Table("asked for", "media", "to Telegram", box=None, padding=(0, 2))
+    for kind, actual in sorted(kinds.items(), key=lambda item: -sum(item[1].values())):
+        told = ", ".join(
+            f"{many} {other}" if len(actual) > 1 else other for other, many in actual.items()
+        )
+        table.add_row(kind, str(sum(actual.values())), told)
+    return table
 
 
 def _ms(value: float | None) -> str:

@@ -22,7 +22,7 @@ def lookup(
         typer.Argument(metavar="KEY|SHA256", help="64 hex digits are a content, all else a key."),
     ],
     kind: Annotated[
-        Kind | None, typer.Argument(metavar="[KIND]", help="photo, video, document or audio.")
+        Kind | None, typer.Argument(metavar="[KIND]", help=f"{', '.join(Kind)}.")
     ] = None,
     bucket: Annotated[str | None, typer.Option(help="The key's, if not the default one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

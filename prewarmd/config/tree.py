@@ -236,6 +236,10 @@ class Score(Section):
     video: Points = -10
     document: Points = 0
     audio: Points = 0
+    animation: Points = 0
+    voice: Points = 0
+    video_note: Points = 0
+    sticker: Points = 0
     young_s: Annotated[Seconds, Field(ge=0)] = 60.0
     young: Points = 15
 

@@ -20,19 +20,23 @@ KEY_BYTES_MAX = 1024
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-KINDS_BY_EXTENSION: dict[str, Kind] = {
-    "jpg": Kind.PHOTO,
-    "jpeg": Kind.PHOTO,
-    "png": Kind.PHOTO,
-    "webp": Kind.PHOTO,
-    "mp4": Kind.VIDEO,
-    "m4v": Kind.VIDEO,
-    "mov": Kind.VIDEO,
-    "mp3": Kind.AUDIO,
-    "m4a": Kind.AUDIO,
+EXTENSIONS: dict[Kind, tuple[str, ...]] = {
+    Kind.PHOTO: ("jpg", "jpeg", "png", "webp"),
+    Kind.VIDEO: ("mp4", "m4v", "mov"),
+    Kind.AUDIO: ("mp3", "m4a"),
+    Kind.ANIMATION: ("gif", "mp4"),
+    Kind.VOICE: ("ogg", "oga", "opus", "mp3", "m4a"),
+    Kind.VIDEO_NOTE: ("mp4",),
+    Kind.STICKER: ("tgs", "webp", "webm"),
 }
-"""What a method takes without turning it into something else; all the rest goes as a document.
-(A gif sent as a photo loses its movement, an ogg sent as audio comes back as a voice message.)"""
+"""What a kind's method takes without turning it into something else (telegram.md 1). (A gif sent as
+a photo loses its movement, an ogg sent as audio comes back as a voice message.)"""
+
+KINDS_BY_EXTENSION: dict[str, Kind] = {
+    extension: kind for kind in reversed(EXTENSIONS) for extension in EXTENSIONS[kind]
+} | {"webm": Kind.DOCUMENT}
+"""The first kind of those that take it; all the rest goes as a document, and so does a webm: most
+are films, which no method but this one keeps as they are."""
 
 _FIELDS = {
     "bot": r"(?P<bot>[^/]+)",

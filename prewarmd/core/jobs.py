@@ -37,6 +37,10 @@ class Kind(Word):
     VIDEO = "video"
     DOCUMENT = "document"
     AUDIO = "audio"
+    ANIMATION = "animation"
+    VOICE = "voice"
+    VIDEO_NOTE = "video_note"
+    STICKER = "sticker"
 
 
 class JobState(Word):

@@ -9,6 +9,18 @@ from prewarmd.core.scoring import ScorePolicy
 
 PHOTO_BYTES_MAX = 10 << 20
 """Of what is sent as a photo (telegram.md 1)."""
+VIDEO_NOTE_BYTES_MAX = 12 << 20
+"""The same of a round video: a local server's limit, too (TDLib, FileLoaderUtils)."""
+FILE_BYTES_MAX = 50_000_000
+"""Of anything else, where a server of one's own does not take more."""
+
+
+def sizes_max(file_bytes: int = FILE_BYTES_MAX) -> dict[Kind, int]:
+    """How large each kind may be, where files may have `file_bytes`."""
+    return dict.fromkeys(Kind, file_bytes) | {
+        Kind.PHOTO: PHOTO_BYTES_MAX,
+        Kind.VIDEO_NOTE: VIDEO_NOTE_BYTES_MAX,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +46,7 @@ class EnginePolicy:
     download_bytes_per_s: float = 0.0
     """Over all children; 0 is no limit."""
     upload_bytes_per_s: float = 0.0
-    size_max: dict[Kind, int] = field(
-        default_factory=lambda: {
-            Kind.PHOTO: PHOTO_BYTES_MAX,
-            Kind.VIDEO: 50_000_000,
-            Kind.DOCUMENT: 50_000_000,
-            Kind.AUDIO: 50_000_000,
-        }
-    )
+    size_max: dict[Kind, int] = field(default_factory=sizes_max)
     """Hosted Bot API (telegram.md 1); a larger object fails before it is downloaded."""
     score: ScorePolicy = field(default_factory=ScorePolicy)
     limits: LimitPolicy = field(default_factory=LimitPolicy)

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from prewarmd.sandbox.town import FAR, SLUGS, Resident, Town
 SAMPLES = 9
 """Sends for each median; an odd number."""
 RESENDS_AT_ONCE = 16
-_FIELD = {"photo": "photo", "video": "video", "document": "document", "audio": "audio"}
 
 Say = Callable[[str], None]
 Tick = Callable[[int, int], None]
@@ -52,6 +51,13 @@ class Figures:
     warm_send_ms: float | None = None
     survived_restart: int = 0
     """Media whose file_id is the same after a restart, and was accepted again."""
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What was asked for -> what it is to Telegram -> how many."""
+
+    def count(self, kind: str, actual_kind: str) -> None:
+        """One more of `kinds`."""
+        actual = self.kinds.setdefault(kind, {})
+        actual[actual_kind] = actual.get(actual_kind, 0) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -111,7 +117,7 @@ class Demo:
         size_bytes = sum(len(data) for _, data in files)
         self._say(
             f"storing {len(files)} media, {size_bytes / 1e6:.1f} MB, for {len(SLUGS)} bots: "
-            "photos, videos, music, documents"
+            "every kind that Telegram knows"
         )
         await town.store.put_all(files)
 
@@ -188,6 +194,7 @@ class Demo:
                     if known is None:
                         continue
                     found = await daemon.ask("GET", "/v1/media", bot=medium.bot, key=medium.key)
+                    self.figures.count(found["kind"], found["actual_kind"])
                     same = found["file_id"] == known["file_id"]
                     sent = await _send(session, town, bots[medium.bot], medium, found["file_id"])
                     self.figures.survived_restart += same and sent
@@ -201,13 +208,14 @@ async def _send(
     session: aiohttp.ClientSession, town: Town, bot: Resident, medium: Medium, what: bytes | str
 ) -> bool:
     """Send a file or a file_id to the bot's first chat; whether it was accepted."""
-    field = _FIELD[medium.kind]
     form = aiohttp.FormData()
     form.add_field("chat_id", str(bot.chats[0][0]))
     if isinstance(what, str):
-        form.add_field(field, what)
+        form.add_field(medium.kind, what)
     else:
-        form.add_field(field, what, filename=f"{secrets.token_hex(4)}.{medium.format.extension}")
-    url = f"{town.telegram.base}/bot{bot.token}/send{field}"
+        form.add_field(
+            medium.kind, what, filename=f"{secrets.token_hex(4)}.{medium.format.extension}"
+        )
+    url = f"{town.telegram.base}/bot{bot.token}/send{medium.kind.replace('_', '')}"
     async with session.post(url, data=form) as answer:
         return bool((await answer.json())["ok"])

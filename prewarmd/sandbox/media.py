@@ -2,9 +2,9 @@
 
 A small original (a Pillow picture, a committed seed, a minimal PDF) is brought to the asked size by
 padding that its format allows: a comment segment in JPEG, a private ancillary chunk in PNG, an
-unknown RIFF chunk in WebP, a `free` box behind an MP4, an ID3v2 tag before an MP3, a comment in a
-PDF. The padding is a pseudo-random stream of the seed number, so contents differ and do not
-compress. Same arguments, same bytes.
+unknown RIFF chunk in WebP, a comment in a GIF, a `free` box behind an MP4, an ID3v2 tag before an
+MP3, padded tags in an Ogg, a comment in a PDF or before a sticker. The padding is a pseudo-random
+stream of the seed number, so contents differ and do not compress. Same arguments, same bytes.
 """
 
 import hashlib
@@ -22,14 +22,18 @@ from PIL import Image
 
 
 class Format(StrEnum):
-    """What can be made; the value is the file's extension but for the silent MP4."""
+    """What can be made; the value is the file's extension but for some MP4s."""
 
     JPEG = "jpg"
     PNG = "png"
     WEBP = "webp"
     MP4 = "mp4"
     MP4_SILENT = "silent.mp4"
+    MP4_SQUARE = "square.mp4"
     MP3 = "mp3"
+    OGG = "ogg"
+    GIF = "gif"
+    TGS = "tgs"
     PDF = "pdf"
 
     @property
@@ -92,6 +96,25 @@ def _webp(size_bytes: int, seed: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(riff)) + riff + b"\0" * odd
 
 
+def _gif(size_bytes: int, seed: int) -> bytes:
+    """Two pictures in turn; the comment is in blocks of up to 255 bytes."""
+    one, other = (Image.linear_gradient("L").resize((64, 48)).rotate(n) for n in (0, 180))
+    out = io.BytesIO()
+    one.save(out, "GIF", save_all=True, append_images=[other], duration=200, loop=0)
+    whole = out.getvalue()
+    start = 13 + 3 * 2 ** ((whole[10] & 7) + 1)  # behind the global colour table
+    left = size_bytes - len(whole) - 3
+    _need(left >= 2, len(whole) + 5, size_bytes)
+    blocks = bytearray()
+    while left:
+        body = min(left - 1, 255)
+        if left - 1 - body == 1:  # no block is empty but the last
+            body -= 1
+        blocks += bytes([body]) + _noise(body, seed + left)
+        left -= 1 + body
+    return whole[:start] + b"\x21\xfe" + bytes(blocks) + b"\0" + whole[start:]
+
+
 def _mp4(name: str) -> Callable[[int, int], bytes]:
     def make_one(size_bytes: int, seed: int) -> bytes:
         whole = _seed(name)
@@ -117,6 +140,75 @@ def _mp3(size_bytes: int, seed: int) -> bytes:
 
 def _synchsafe(number: int) -> bytes:
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+_OGG_TABLE = [0] * 256
+"""Of its checksum: the polynomial of CRC-32, neither reflected nor inverted."""
+for _byte in range(256):
+    _sum = _byte << 24
+    for _ in range(8):
+        _sum = (_sum << 1 ^ (0x104C11DB7 if _sum >> 31 else 0)) & 0xFFFFFFFF
+    _OGG_TABLE[_byte] = _sum
+
+
+def _ogg_page(
+    kind: int, granule: int, serial: int, number: int, sizes: bytes, body: bytes
+) -> bytes:
+    """One page: `sizes` are those of its segments."""
+    head = struct.pack("<4sBBqIII", b"OggS", 0, kind, granule, serial, number, 0)
+    page = bytearray(head + bytes([len(sizes)]) + sizes + body)
+    crc = 0
+    for byte in page:
+        crc = (crc << 8 & 0xFFFFFFFF) ^ _OGG_TABLE[crc >> 24 ^ byte]
+    struct.pack_into("<I", page, 22, crc)
+    return bytes(page)
+
+
+def _ogg(size_bytes: int, seed: int) -> bytes:
+    """The seed has three pages: what it is, its tags, its sound. The second becomes as many as it
+    takes; what stands behind the tags is padding (RFC 7845, 5.2)."""
+    whole = _seed("tone.ogg")
+    serial, second = struct.unpack_from("<I", whole, 14)[0], whole.index(b"OggS", 1)
+    third = whole.index(b"OggS", second + 1)
+    tags = whole[second + 28 : third]
+    # A page has 27 bytes, up to 255 segments of 255, and one less full where a packet ends: so
+    # one size in 256 takes another page.
+    pages: list[bytes] = []
+    text = tags + b"\0"
+    left = size_bytes - second - (len(whole) - third)
+    _need(left >= 27 + 2 + len(text) and left != 27 + 256, len(whole) + 256, size_bytes)
+
+    def page(segments: int, last: int) -> bytes:
+        nonlocal text
+        body = (text + _noise(255 * segments, seed + len(pages)))[: 255 * (segments - 1) + last]
+        sizes, text = b"\xff" * (segments - 1) + bytes([last]), b""
+        granule = -1 if last == 255 else 0  # no packet ends here
+        return _ogg_page(1 if pages else 0, granule, serial, len(pages) + 1, sizes, body)
+
+    while left >= 27 + 256 * 255 or (left > 27 and (left - 27) % 256 == 0):
+        segments = 128 if left >= 27 + 256 * 255 else 1
+        pages.append(page(segments, 255))
+        left -= len(pages[-1])
+    segments = (left - 27 - 1) // 256 + 1
+    pages.append(page(segments, left - 27 - segments - 255 * (segments - 1)))
+    granule, count = struct.unpack_from("<q", whole, third + 6)[0], whole[third + 26]
+    sound = whole[third + 27 :]
+    last = _ogg_page(4, granule, serial, len(pages) + 1, sound[:count], sound[count:])
+    return whole[:second] + b"".join(pages) + last
+
+
+_STILL = b'{"tgs":1,"v":"5.5.2","fr":60,"ip":0,"op":60,"w":512,"h":512,"layers":[]}'
+
+
+def _tgs(size_bytes: int, seed: int) -> bytes:
+    """A sticker without a picture: gzip with a comment."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(_STILL) + packer.flush()
+    packed += struct.pack("<II", zlib.crc32(_STILL), len(_STILL))
+    body = size_bytes - len(packed) - 11
+    _need(body >= 0, len(packed) + 11, size_bytes)
+    comment = _noise((body + 1) // 2, seed).hex()[:body].encode()
+    return b"\x1f\x8b\x08\x10\0\0\0\0\0\xff" + comment + b"\0" + packed
 
 
 def _pdf(size_bytes: int, seed: int) -> bytes:
@@ -163,7 +255,11 @@ _MAKERS: dict[Format, Callable[[int, int], bytes]] = {
     Format.WEBP: _webp,
     Format.MP4: _mp4("bars.mp4"),
     Format.MP4_SILENT: _mp4("bars-silent.mp4"),
+    Format.MP4_SQUARE: _mp4("bars-square.mp4"),
     Format.MP3: _mp3,
+    Format.OGG: _ogg,
+    Format.GIF: _gif,
+    Format.TGS: _tgs,
     Format.PDF: _pdf,
 }
 
@@ -213,6 +309,16 @@ _MIX: tuple[tuple[str, Format, int, int], ...] = (
     ("document", Format.PDF, 20_000, 1_500_000),
     ("photo", Format.JPEG, 400_000, 2_000_000),
     ("photo", Format.JPEG, 20_000, 300_000),
+    ("photo", Format.JPEG, 30_000, 400_000),
+    ("photo", Format.JPEG, 20_000, 90_000),
+    ("animation", Format.GIF, 60_000, 400_000),
+    ("video", Format.MP4_SILENT, 100_000, 3_000_000),
+    ("photo", Format.JPEG, 30_000, 400_000),
+    ("voice", Format.OGG, 10_000, 120_000),
+    ("sticker", Format.WEBP, 20_000, 60_000),
+    ("video_note", Format.MP4_SQUARE, 200_000, 2_000_000),
+    ("photo", Format.JPEG, 400_000, 2_000_000),
+    ("sticker", Format.TGS, 5_000, 40_000),
 )
 """What a bot's media look like: mostly photos."""
 

@@ -26,7 +26,7 @@ from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
 from prewarmd.core.events import DrainAsked
 from prewarmd.core.jobs import Kind
-from prewarmd.core.policy import BotSpec, EnginePolicy
+from prewarmd.core.policy import BotSpec, EnginePolicy, sizes_max
 from prewarmd.errors import AlreadyRunningError, BootError, ExitCode, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
 from prewarmd.ipc.board import Board
@@ -54,9 +54,8 @@ LOCAL_FILE_MAX = 2_000 * 1_000_000
 
 def policy_of(config: Config) -> EnginePolicy:
     """The engine's part of the configuration."""
-    sizes = EnginePolicy().size_max
-    if config.telegram.server == "local":
-        sizes = {**dict.fromkeys(Kind, LOCAL_FILE_MAX), Kind.PHOTO: sizes[Kind.PHOTO]}
+    is_local = config.telegram.server == "local"
+    sizes = sizes_max(LOCAL_FILE_MAX) if is_local else sizes_max()
     if config.telegram.photo_fallback == "document":
         sizes = {**sizes, Kind.PHOTO: sizes[Kind.DOCUMENT]}
     return EnginePolicy(

@@ -17,7 +17,7 @@ from typing import Any
 import filetype
 import imagesize
 
-from prewarmd.core.content import KINDS_BY_EXTENSION
+from prewarmd.core.content import EXTENSIONS
 from prewarmd.core.jobs import Kind
 from prewarmd.core.policy import PHOTO_BYTES_MAX
 from prewarmd.worker.answers import Refused
@@ -45,10 +45,20 @@ PHOTO_EXTENSIONS: dict[str, tuple[str, ...]] = {
 (Bot API server, PHOTO_EXT_INVALID). WebP is read as well, but has no name in that list; a photo's
 name is not kept, and its bytes decide what it is."""
 
+
+def _moving(head: bytes) -> Any:
+    """Pictures that may move, or films."""
+    return filetype.video_match(head) or filetype.image_match(head)
+
+
 _MATCHERS: dict[Kind, Callable[[bytes], Any]] = {
     Kind.PHOTO: filetype.image_match,
     Kind.VIDEO: filetype.video_match,
     Kind.AUDIO: filetype.audio_match,
+    Kind.ANIMATION: _moving,
+    Kind.VOICE: filetype.audio_match,
+    Kind.VIDEO_NOTE: filetype.video_match,
+    Kind.STICKER: _moving,
 }
 """A document is none: nothing depends on its type."""
 
@@ -105,7 +115,7 @@ def _named(file_name: str, kind: Kind, content_type: str, extension: str) -> str
     if kind is Kind.PHOTO:
         names = PHOTO_EXTENSIONS.get(content_type, (given,))
         return file_name if given in names else f"{stem}.{names[0]}"
-    return file_name if KINDS_BY_EXTENSION.get(given) is kind else f"{stem}.{extension}"
+    return file_name if given in EXTENSIONS[kind] else f"{stem}.{extension}"
 
 
 UNKNOWN, NO_PICTURE = (0, 0), (-1, -1)

@@ -42,6 +42,10 @@ METHODS: dict[Kind, tuple[str, str, dict[str, str]]] = {
     Kind.VIDEO: ("sendVideo", "video", {"supports_streaming": "true"}),
     Kind.DOCUMENT: ("sendDocument", "document", {"disable_content_type_detection": "true"}),
     Kind.AUDIO: ("sendAudio", "audio", {}),
+    Kind.ANIMATION: ("sendAnimation", "animation", {}),
+    Kind.VOICE: ("sendVoice", "voice", {}),
+    Kind.VIDEO_NOTE: ("sendVideoNote", "video_note", {}),
+    Kind.STICKER: ("sendSticker", "sticker", {}),
 }
 """Kind -> method, file field, options (telegram.md 1)."""
 

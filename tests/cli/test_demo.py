@@ -13,7 +13,7 @@ import pytest
 FIELDS = (
     "media", "ready", "failed", "seconds", "per_minute", "p50_ms", "p95_ms", "cache_hits",
     "cache_misses", "bytes_downloaded", "deduplicated", "cold_send_ms", "warm_send_ms",
-    "survived_restart",
+    "survived_restart", "kinds",
 )  # fmt: skip
 FIGURES = [
     "ready", "media per minute", "enqueue to ready", "store", "saved", "deduplicated",
@@ -50,4 +50,7 @@ def test_the_demo_ends_well_and_leaves_nothing(short: Path) -> None:
     names = [line.split("  ")[0] for line in done.stderr.splitlines() if line[:1].isalpha()]
     assert names[-8:] == FIGURES, "each is on one line"
     assert "no artificial delay" in done.stderr
+    assert sum(sum(actual.values()) for actual in found["kinds"].values()) == 20
+    assert found["kinds"]["animation"] == {"animation": 1}, "a gif"
+    assert found["kinds"]["video"]["animation"] == 1, "a film without sound"
     assert list(short.iterdir()) == []

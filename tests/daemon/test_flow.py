@@ -15,7 +15,7 @@ async def send_by_id(house: House, bot: str, kind: str, file_id: str) -> bool:
     import aiohttp
 
     resident = next(one for one in house.town.telegram.bots if one.slug == bot)
-    url = f"{house.town.telegram.base}/bot{resident.token}/send{kind}"
+    url = f"{house.town.telegram.base}/bot{resident.token}/send{kind.replace('_', '')}"
     form = {"chat_id": str(resident.chats[0][0]), kind: file_id}
     async with aiohttp.request("POST", url, data=form) as answer:
         return bool((await answer.json())["ok"])
@@ -34,18 +34,25 @@ async def test_each_kind_gets_a_file_id_that_its_bot_can_send(house: House) -> N
         (Format.JPEG, "photo", "photo"), (Format.PNG, "photo", "photo"),
         (Format.WEBP, "photo", "photo"), (Format.MP4, "video", "video"),
         (Format.MP4_SILENT, "video", "animation"), (Format.MP3, "audio", "audio"),
-        (Format.PDF, "document", "document"),
+        (Format.PDF, "document", "document"), (Format.GIF, "animation", "animation"),
+        (Format.OGG, "voice", "voice"), (Format.TGS, "sticker", "sticker"),
+    ]  # fmt: skip
+    wished = [
+        (Format.MP4_SQUARE, "video_note", "video_note"), (Format.MP4, "video_note", "video"),
+        (Format.MP4_SILENT, "animation", "animation"), (Format.MP3, "voice", "voice"),
+        (Format.WEBP, "sticker", "sticker"), (Format.GIF, "document", "document"),
     ]  # fmt: skip
     async with house.daemon() as daemon:
-        for form, kind, actual in forms:
+        for form, kind, actual in (*forms, *wished):
             stored = await house.store(form=form, size_bytes=120_000)
-            job = await house.warmed(daemon, stored)
+            more = {"kind": kind} if (form, kind, actual) in wished else {}
+            job = await house.warmed(daemon, stored, **more)
             assert (job["state"], job["error"]) == ("ready", None)
             assert (job["kind"], job["actual_kind"]) == (kind, actual)
             assert (job["sha256"], job["bytes"]) == (stored.sha256, 120_000)
             assert await send_by_id(house, "alpha", kind, job["file_id"])
             by_content = await daemon.ask("GET", f"/v1/media/alpha/{stored.sha256}/{kind}")
-            by_key = await daemon.ask("GET", "/v1/media", bot="alpha", key=stored.key)
+            by_key = await daemon.ask("GET", "/v1/media", bot="alpha", key=stored.key, kind=kind)
             assert by_content == by_key
             assert by_key["file_id"] == job["file_id"]
             assert by_key["actual_kind"] == actual

@@ -98,6 +98,18 @@ async def test_getme_and_getchat(alpha: Client) -> None:
         (Format.MP3, "sendAudio", "audio", "audio", "CQAC"),
         (Format.PDF, "sendDocument", "document", "document", "BQAC"),
         (Format.PDF, "sendVideo", "video", "document", "BQAC"),
+        (Format.GIF, "sendAnimation", "animation", "animation", "CgAC"),
+        (Format.MP4_SILENT, "sendAnimation", "animation", "animation", "CgAC"),
+        (Format.MP4, "sendAnimation", "animation", "video", "BAAC"),
+        (Format.GIF, "sendDocument", "document", "animation", "CgAC"),
+        (Format.OGG, "sendVoice", "voice", "voice", "AwAC"),
+        (Format.MP3, "sendVoice", "voice", "voice", "AwAC"),
+        (Format.OGG, "sendAudio", "audio", "voice", "AwAC"),
+        (Format.MP4_SQUARE, "sendVideoNote", "video_note", "video_note", "DQAC"),
+        (Format.MP4, "sendVideoNote", "video_note", "video", "BAAC"),
+        (Format.WEBP, "sendSticker", "sticker", "sticker", "CAAC"),
+        (Format.TGS, "sendSticker", "sticker", "sticker", "CAAC"),
+        (Format.PNG, "sendSticker", "sticker", "document", "BQAC"),
     ],
 )
 async def test_a_file_becomes_a_file_id_of_its_real_kind(
@@ -117,7 +129,9 @@ async def test_a_file_becomes_a_file_id_of_its_real_kind(
         assert message["document"]["file_id"] == media["file_id"]
     fitting = field if key == field else "document"
     again = await alpha.result(
-        f"send{fitting}", chat_id=alpha.chat(PRIVATE), **{fitting: media["file_id"]}
+        f"send{fitting.replace('_', '')}",
+        chat_id=alpha.chat(PRIVATE),
+        **{fitting: media["file_id"]},
     )
     resent = again[key][-1] if key == "photo" else again[key]
     assert resent["file_id"] != media["file_id"], "a file_id tells its origin"

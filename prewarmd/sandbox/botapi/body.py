@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl
 import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from prewarmd.sandbox.botapi.conversion import PHOTO_BYTES_MAX, Upload
+from prewarmd.sandbox.botapi.errors import ApiError
 from prewarmd.sandbox.botapi.sniff import HEAD_BYTES, sniff
-from prewarmd.sandbox.botapi.world import PHOTO_BYTES_MAX, ApiError, Parameters, Upload
+from prewarmd.sandbox.botapi.world import Parameters
 
 TEXT_BYTES_MAX = 1 << 20
 FILES_MAX = 50

@@ -18,8 +18,9 @@ import httptools
 import orjson
 
 from prewarmd.sandbox.botapi.body import Body, body_of
+from prewarmd.sandbox.botapi.errors import ApiError
 from prewarmd.sandbox.botapi.script import Rule, Script
-from prewarmd.sandbox.botapi.world import ApiError, BotAccount, Parameters, World
+from prewarmd.sandbox.botapi.world import BotAccount, Parameters, World
 
 LINGER_S = 5.0
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",

@@ -17,9 +17,11 @@ _BOX = 8
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
-    """`family`: image, video (with or without sound), audio, voice or other."""
+    """`family`: image, video (with or without sound), audio, voice or other; `form`: jpeg, png,
+    webp, gif, bmp, tiff, mp4, mp3, ogg, webm, tgs, or nothing."""
 
     family: str
+    form: str = ""
     width: int = 0
     height: int = 0
     duration_s: int = 0
@@ -27,27 +29,41 @@ class Sniffed:
 
 
 OTHER = Sniffed("other")
+STICKER_SIDES = (512, 512)
+"""Of every sticker that moves (telegram.md 1); they are not looked into."""
+
+_PICTURES = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"RIFF": "webp",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+}
+"""How they begin."""
 
 
 def sniff(data: bytes | bytearray) -> Sniffed:
     """Read what `data` begins with."""
     head = bytes(data[:16])
-    if head[:3] == b"\xff\xd8\xff" or head[:8] == b"\x89PNG\r\n\x1a\n":
-        return _image(data)
-    if (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[:4] == b"GIF8":
-        return _image(data)
-    if head[:2] == b"BM" or head[:4] in (b"II*\0", b"MM\0*"):  # bitmap, TIFF
-        return _image(data)
+    for beginning, form in _PICTURES.items():
+        if head.startswith(beginning) and (form != "webp" or head[8:12] == b"WEBP"):
+            return _image(data, form)
     if head[4:8] == b"ftyp":
         return _mp4(bytes(data[:HEAD_BYTES]))
     if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
-        return Sniffed("audio", duration_s=1)
+        return Sniffed("audio", "mp3", duration_s=1)
     if head[:4] == b"OggS":
-        return Sniffed("voice", duration_s=1)
+        return Sniffed("voice", "ogg", duration_s=1)
+    if head[:4] == b"\x1aE\xdf\xa3":  # EBML
+        return Sniffed("other", "webm", *STICKER_SIDES)
+    if head[:2] == b"\x1f\x8b":  # gzip
+        return Sniffed("other", "tgs", *STICKER_SIDES)
     return OTHER
 
 
-def _image(data: bytes | bytearray) -> Sniffed:
+def _image(data: bytes | bytearray, form: str) -> Sniffed:
     try:
         with Image.open(io.BytesIO(data)) as image:  # reads the header only
             width, height = image.size
@@ -55,7 +71,7 @@ def _image(data: bytes | bytearray) -> Sniffed:
         return OTHER
     except Image.DecompressionBombError:  # beyond 180 million pixels
         return OTHER
-    return Sniffed("image", width, height)
+    return Sniffed("image", form, width, height)
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -88,8 +104,8 @@ def _mp4(data: bytes) -> Sniffed:
                 if handler == b"vide":
                     width, height = size
     if b"vide" not in handlers:
-        return Sniffed("audio", duration_s=duration_s) if b"soun" in handlers else OTHER
-    return Sniffed("video", width, height, duration_s, b"soun" in handlers)
+        return Sniffed("audio", "mp4", duration_s=duration_s) if b"soun" in handlers else OTHER
+    return Sniffed("video", "mp4", width, height, duration_s, b"soun" in handlers)
 
 
 def _track(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int, int]]:

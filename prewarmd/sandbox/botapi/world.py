@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids
+from prewarmd.sandbox.botapi.conversion import (
+    PHOTO_SIDES,
+    Upload,
+    judge,
+    kind_of,
+    photo_sizes,
+    shown_as,
+)
+from prewarmd.sandbox.botapi.errors import ApiError, bad_request
 from prewarmd.sandbox.botapi.sniff import Sniffed
 
-PHOTO_BYTES_MAX = 10 << 20
 FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
 CAPTION_MAX = 1024
 
@@ -21,35 +29,12 @@ FIELD_OF = {
     "sendvideo": "video",
     "senddocument": "document",
     "sendaudio": "audio",
+    "sendanimation": "animation",
+    "sendvoice": "voice",
+    "sendvideonote": "video_note",
+    "sendsticker": "sticker",
 }
 """Method, in lower case -> the name of its file parameter."""
-
-_MIME = {
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp",
-    "gif": "image/gif", "mp4": "video/mp4", "mp3": "audio/mpeg", "m4a": "audio/mp4",
-    "ogg": "audio/ogg", "pdf": "application/pdf", "zip": "application/zip",
-    "bin": "application/octet-stream",
-}  # fmt: skip
-"""By extension, as the server does it."""
-
-PHOTO_EXTENSIONS = ("jpg", "jpeg", "gif", "png", "tif", "bmp", "webp")
-"""Of file names; the server does not speak of the last one, which is taken all the same."""
-PHOTO_SIDES = (("s", 90), ("m", 320), ("x", 800), ("y", 1280), ("w", 2560))
-
-
-class ApiError(Exception):
-    """An answer with ok = false."""
-
-    def __init__(self, status: int, description: str, **parameters: int) -> None:
-        super().__init__(description)
-        self.status = status
-        self.description = description
-        self.parameters = parameters
-
-
-def bad_request(text: str) -> ApiError:
-    """400 with the server's prefix."""
-    return ApiError(400, f"Bad Request: {text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +57,6 @@ class Chat:
     id: int
     type: str
     title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file part as it arrived."""
-
-    file_name: str
-    size_bytes: int
-    sha256: str
-    sniffed: Sniffed
 
 
 @dataclass(slots=True)
@@ -277,19 +252,11 @@ class World:
 
     def _take_in(self, upload: Upload, asked: str, given: Parameters) -> Medium:
         size_bytes = upload.size_bytes
-        if not size_bytes:
-            raise bad_request("file must be non-empty")
-        if asked == "photo":
-            if size_bytes > PHOTO_BYTES_MAX:
-                raise bad_request(
-                    f"file of size {size_bytes} bytes is too big for a photo; "
-                    f"the maximum size is {PHOTO_BYTES_MAX} bytes"
-                )
-            _judge_photo(upload)
-        elif size_bytes > self.file_bytes_max:
+        judge(upload, asked)
+        if size_bytes > self.file_bytes_max:
             raise ApiError(413, "Request Entity Too Large")
         detect = given.texts.get("disable_content_type_detection", "").lower() != "true"
-        kind = _kind(asked, upload.sniffed, detect=detect)
+        kind = kind_of(asked, upload.sniffed, detect=detect)
         # Telegram looks documents and animations up by their content; other kinds are always new.
         known = self._by_content.get((kind, upload.sha256))
         if known is not None and kind in ("document", "animation", "photo"):
@@ -315,26 +282,17 @@ class World:
                     "width": width,
                     "height": height,
                 }
-                for letter, width, height in _photo_sizes(sniffed)
+                for letter, width, height in photo_sizes(sniffed)
             ]
             return {"photo": sizes}
-        shown: dict[str, Any] = {
-            **self._ids_of(bot, medium, origin),
-            "file_size": medium.size_bytes,
-            "mime_type": _mime(medium.file_name),
-        }
-        if kind in ("video", "animation"):
-            shown |= {"width": sniffed.width, "height": sniffed.height}
-        if kind in ("video", "animation", "audio", "voice"):
-            shown["duration"] = sniffed.duration_s
-        if kind != "voice":
-            shown["file_name"] = medium.file_name
+        shown = self._ids_of(bot, medium, origin) | shown_as(kind, medium.file_name, sniffed)
+        shown["file_size"] = medium.size_bytes
         # Animations are answered twice, for clients older than them.
         return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
 
     def _ids_of(
         self, bot: BotAccount, medium: Medium, origin: ids.Origin, letter: str = ""
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         file_id = ids.file_id(medium.kind, bot.id, medium.id, origin, letter)
         self._ids[bot.id, file_id] = medium.id
         return {
@@ -343,55 +301,8 @@ class World:
         }
 
 
-def _judge_photo(upload: Upload) -> None:
-    sniffed = upload.sniffed
-    if sniffed.family != "image":
-        raise bad_request("IMAGE_PROCESS_FAILED")
-    wide, high = sniffed.width, sniffed.height
-    if wide + high > 10_000 or max(wide, high) > 20 * max(1, min(wide, high)):
-        raise bad_request("PHOTO_INVALID_DIMENSIONS")
-    if upload.file_name.rpartition(".")[2].lower() not in PHOTO_EXTENSIONS:
-        names = "Use one of .jpg, .jpeg, .gif, .png, .tif or .bmp"
-        raise bad_request(f"photo has unsupported extension. {names}")
-
-
-def _kind(asked: str, sniffed: Sniffed, *, detect: bool) -> str:
-    """What Telegram makes of a file: not always what was asked for."""
-    if asked == "photo":
-        return "photo"
-    if asked == "document":
-        if not detect:
-            return "document"
-        if sniffed.family == "video":
-            return "video" if sniffed.has_sound else "animation"
-        return "audio" if sniffed.family == "audio" else "document"
-    if asked == "video":
-        if sniffed.family != "video":
-            return "document"
-        return "video" if sniffed.has_sound else "animation"
-    return {"audio": "audio", "voice": "voice"}.get(sniffed.family, "document")
-
-
-def _photo_sizes(sniffed: Sniffed) -> list[tuple[str, int, int]]:
-    """Down-scaled copies and the largest, never scaled up."""
-    longest = max(sniffed.width, sniffed.height)
-    sizes = []
-    for letter, side in PHOTO_SIDES:
-        scale = min(1.0, side / longest)
-        wide, high = round(sniffed.width * scale), round(sniffed.height * scale)
-        sizes.append((letter, max(1, wide), max(1, high)))
-        if side >= longest:
-            break
-    return sizes
-
-
 def _letter(shown: dict[str, Any]) -> str:
     return PHOTO_SIDES[len(shown["photo"]) - 1][0] if "photo" in shown else ""
-
-
-def _mime(file_name: str) -> str:
-    extension = file_name.rpartition(".")[2].lower()
-    return _MIME.get(extension, "application/octet-stream")
 
 
 def _type(kind: str) -> str:

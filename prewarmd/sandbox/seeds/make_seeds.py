@@ -17,14 +17,14 @@ def tone(rate: int, start: int, samples: int) -> "np.ndarray":
     return np.repeat(wave, 2).reshape(1, -1)
 
 
-def video(path: Path, *, sound: bool) -> None:
-    """One second of moving colour bars, 160 x 120."""
+def video(path: Path, *, sound: bool, wide: int = 160) -> None:
+    """One second of moving colour bars, 120 high."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as out:
         stream = out.add_stream("libx264", rate=10, options={"crf": "32", "preset": "veryslow"})
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = wide, 120, "yuv420p"
         audio = out.add_stream("aac", rate=22050, layout="stereo") if sound else None
         for number in range(10):
-            x, y = np.meshgrid(np.arange(160), np.arange(120))
+            x, y = np.meshgrid(np.arange(wide), np.arange(120))
             picture = np.stack([(x + 8 * number) % 256, (2 * y) % 256, (x + y) % 256], axis=-1)
             frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")
             out.mux(stream.encode(frame))
@@ -40,19 +40,17 @@ def video(path: Path, *, sound: bool) -> None:
             out.mux(audio.encode())
 
 
-def music(path: Path) -> None:
-    """One second of a tone as MP3, without tags."""
-    with av.open(
-        str(path), "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}
-    ) as out:
-        stream = out.add_stream("libmp3lame", rate=44100, layout="stereo")
-        stream.bit_rate = 64000
-        for start in range(0, 44100 - 1152, 1152):
+def sound(path: Path, codec: str, rate: int, samples: int, bit_rate: int, **options: str) -> None:
+    """One second of a tone, in frames of so many samples; the path tells the container."""
+    with av.open(str(path), "w", options=options) as out:
+        stream = out.add_stream(codec, rate=rate, layout="stereo")
+        stream.bit_rate = bit_rate
+        for start in range(0, rate - samples, samples):
             frame = av.AudioFrame.from_ndarray(
-                tone(44100, start, 1152), format="s16", layout="stereo"
+                tone(rate, start, samples), format="s16", layout="stereo"
             )
-            frame.sample_rate = 44100
-            frame.pts, frame.time_base = start, Fraction(1, 44100)
+            frame.sample_rate = rate
+            frame.pts, frame.time_base = start, Fraction(1, rate)
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
 
@@ -60,4 +58,6 @@ def music(path: Path) -> None:
 if __name__ == "__main__":
     video(HERE / "bars.mp4", sound=True)
     video(HERE / "bars-silent.mp4", sound=False)
-    music(HERE / "tone.mp3")
+    video(HERE / "bars-square.mp4", sound=True, wide=120)
+    sound(HERE / "tone.mp3", "libmp3lame", 44_100, 1152, 64_000, write_xing="0", id3v2_version="0")
+    sound(HERE / "tone.ogg", "libopus", 48_000, 960, 24_000)
