@@ -15,7 +15,8 @@ import uvloop
 from setproctitle import setproctitle
 
 from prewarmd.sandbox.botapi.server import Server
-from prewarmd.sandbox.botapi.world import BotAccount, Chat, World
+from prewarmd.sandbox.botapi.shapes import BotAccount, Chat
+from prewarmd.sandbox.botapi.world import World
 
 
 async def serve() -> None:

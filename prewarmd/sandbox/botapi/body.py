@@ -13,11 +13,13 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from prewarmd.sandbox.botapi.conversion import PHOTO_BYTES_MAX, Upload
 from prewarmd.sandbox.botapi.errors import ApiError
-from prewarmd.sandbox.botapi.sniff import HEAD_BYTES, sniff
-from prewarmd.sandbox.botapi.world import Parameters
+from prewarmd.sandbox.botapi.parameters import Parameters
+from prewarmd.sandbox.botapi.sniff import sniff
 
 TEXT_BYTES_MAX = 1 << 20
 FILES_MAX = 50
+KEPT_BYTES = 1 << 20
+"""A file that has no more is kept whole, to be downloaded again."""
 
 
 class Body(Protocol):
@@ -68,7 +70,7 @@ class _File:
         self._file_name = file_name
         self._hash = hashlib.sha256()
         self._head = bytearray()
-        self._keep = PHOTO_BYTES_MAX if name == "photo" else HEAD_BYTES
+        self._keep = PHOTO_BYTES_MAX if name == "photo" else KEPT_BYTES
         self._size_bytes = 0
 
     def feed(self, data: bytes | bytearray) -> None:
@@ -79,7 +81,8 @@ class _File:
 
     def finish(self) -> Upload:
         sniffed = sniff(self._head)
-        return Upload(self._file_name, self._size_bytes, self._hash.hexdigest(), sniffed)
+        data = bytes(self._head) if self._size_bytes <= KEPT_BYTES else None
+        return Upload(self._file_name, self._size_bytes, self._hash.hexdigest(), sniffed, data)
 
 
 class _Form:

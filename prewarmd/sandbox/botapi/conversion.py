@@ -34,6 +34,8 @@ class Upload:
     size_bytes: int
     sha256: str
     sniffed: Sniffed
+    data: bytes | None = None
+    """All of it, if that is little."""
 
 
 def judge(upload: Upload, asked: str) -> None:

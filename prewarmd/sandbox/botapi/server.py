@@ -1,7 +1,8 @@
 """The HTTP of the Bot API server: an asyncio protocol over httptools, thin around `World`.
 
-Paths: `/bot<token>/<method>` for clients; below `/__sandbox/` what tests and the demo ask: GET
-`deliveries`, `requests`, `uploads` (in flight: bytes received), POST `faults`, DELETE `faults`.
+Paths: `/bot<token>/<method>` for clients, `/file/bot<token>/<path>` for what getFile names; below
+`/__sandbox/` what tests and the demo ask: GET `deliveries`, `requests`, `uploads` (in flight: bytes
+received), POST `faults`, DELETE `faults`.
 
 An error found in mid-body (413, rubbish) is answered at once, and what still comes is thrown away
 until the client has seen it: closing at once would reset the connection, and the answer with it.
@@ -19,8 +20,10 @@ import orjson
 
 from prewarmd.sandbox.botapi.body import Body, body_of
 from prewarmd.sandbox.botapi.errors import ApiError
+from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.script import Rule, Script
-from prewarmd.sandbox.botapi.world import BotAccount, Parameters, World
+from prewarmd.sandbox.botapi.shapes import BotAccount
+from prewarmd.sandbox.botapi.world import World
 
 LINGER_S = 5.0
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
@@ -69,6 +72,7 @@ class Request:
         self.url = b""
         self.headers: dict[str, str] = {}
         self.control_path = ""
+        self.file_path = ""
         self.method = ""
         self.bot: BotAccount | None = None
         self.query: dict[str, str] = {}
@@ -159,14 +163,17 @@ class Connection(asyncio.Protocol):
         if path.startswith("/__sandbox/"):
             request.control_path = path.removeprefix("/__sandbox/")
             return
-        if not path.startswith("/bot"):
+        if not path.startswith(("/bot", "/file/bot")):
             raise ApiError(404, "Not Found")
-        token, _, method = path.removeprefix("/bot").partition("/")
+        token, _, method = path.removeprefix("/file").removeprefix("/bot").partition("/")
+        if path.startswith("/file/"):
+            request.bot, request.file_path = self._server.world.bot_of(token), method
+            return
         request.method = method.removeprefix("test/").lower()
         request.bot = self._server.world.bot_of(token)
         request.query = dict(parse_qsl((target.query or b"").decode("latin-1")))
         declared = int(request.headers.get("content-length") or 0)
-        if declared > self._server.world.file_bytes_max + (1 << 20):
+        if declared > self._server.world.files.bytes_max + (1 << 20):
             raise ApiError(413, "Request Entity Too Large")
         if request.headers.get("content-type"):
             request.body = body_of(request.headers["content-type"])
@@ -214,6 +221,8 @@ class Connection(asyncio.Protocol):
             body = bytes(request.control_body)
             status, answer = self._server.control(verb, request.control_path, body)
             self._write(status, orjson.dumps(answer))
+        elif request.file_path:
+            self._download(request)
         else:
             self._answer(request)
 
@@ -226,7 +235,7 @@ class Connection(asyncio.Protocol):
             given = request.body.finish() if request.body is not None else Parameters()
             given.texts = {**request.query, **given.texts}
             rule = server.script.take(
-                request.method, request.bot.username, _chat_id(given), early=False
+                request.method, request.bot.username, given.number("chat_id"), early=False
             )
             if rule is not None and (rule.status or rule.raw is not None):
                 self._fail_by(rule)
@@ -245,6 +254,14 @@ class Connection(asyncio.Protocol):
             self._later(delay_s, lambda: self._write(200, body))
         else:
             self._write(200, body)
+
+    def _download(self, request: Request) -> None:
+        try:
+            data = self._server.world.files.content(request.file_path)
+        except ApiError as error:
+            self._answer_error(error, whole=True)
+        else:
+            self._write(200, data, kind="application/octet-stream")
 
     def _fail_by(self, rule: Rule) -> None:
         if rule.raw is not None:
@@ -276,11 +293,6 @@ class Connection(asyncio.Protocol):
         if retry_after is not None:
             head += f"Retry-After: {retry_after}\r\n"
         self._transport.write(f"{head}\r\n".encode() + body)
-
-
-def _chat_id(given: Parameters) -> int | None:
-    text = given.texts.get("chat_id", "")
-    return int(text) if text.removeprefix("-").isdecimal() else None
 
 
 def _error(status: int, description: str, parameters: dict[str, int]) -> bytes:

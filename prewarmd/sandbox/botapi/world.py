@@ -1,28 +1,24 @@
 """What the Bot API server knows: bots, chats, messages, files. Pure: `now_s` is passed in.
 
-The rules are those of the design paper telegram.md: how a file parameter is resolved (1), what a
-file_id may be used for (3), which words an error has (5), what is asked of a file (11).
+The rules are those of the design paper telegram.md: how a file parameter is resolved (1), what may
+stand in an album (2), what a file_id may be used for (3), which words an error has (5), what is
+asked of a file (11).
 """
 
-import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from prewarmd.sandbox.botapi import ids
-from prewarmd.sandbox.botapi.conversion import (
-    PHOTO_SIDES,
-    Upload,
-    judge,
-    kind_of,
-    photo_sizes,
-    shown_as,
-)
+from prewarmd.sandbox.botapi import ids, shapes
+from prewarmd.sandbox.botapi.album import album, item
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
-from prewarmd.sandbox.botapi.sniff import Sniffed
+from prewarmd.sandbox.botapi.files import Files, Medium
+from prewarmd.sandbox.botapi.parameters import Parameters
+from prewarmd.sandbox.botapi.shapes import BotAccount, Chat
 
-FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
 CAPTION_MAX = 1024
+TEXT_MAX = 4096
 
 FIELD_OF = {
     "sendphoto": "photo",
@@ -35,40 +31,6 @@ FIELD_OF = {
     "sendsticker": "sticker",
 }
 """Method, in lower case -> the name of its file parameter."""
-
-
-@dataclass(frozen=True, slots=True)
-class BotAccount:
-    """A bot that exists."""
-
-    token: str
-    username: str
-
-    @property
-    def id(self) -> int:
-        """The number before the colon."""
-        return int(self.token.partition(":")[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A chat that every bot of the sandbox may write to."""
-
-    id: int
-    type: str
-    title: str
-
-
-@dataclass(slots=True)
-class Medium:
-    """A file Telegram has."""
-
-    id: int
-    kind: str
-    file_name: str
-    size_bytes: int
-    sha256: str
-    sniffed: Sniffed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +50,17 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Parameters:
-    """A request's parameters: texts, and file parts by their names."""
+class Message:
+    """One that was sent."""
 
-    texts: dict[str, str] = field(default_factory=dict)
-    files: dict[str, Upload] = field(default_factory=dict)
+    bot: BotAccount
+    sent_s: int
+    medium: Medium | None = None
+    text: str = ""
+    """Or its caption."""
+
+
+Answer = Callable[[BotAccount, Parameters, int], Any]
 
 
 class World:
@@ -101,14 +69,31 @@ class World:
     def __init__(self, bots: list[BotAccount], chats: list[Chat], server: str = "hosted") -> None:
         self.bots = {bot.token: bot for bot in bots}
         self.chats = {chat.id: chat for chat in chats}
-        self.file_bytes_max = FILE_BYTES_MAX[server]
+        self.files = Files(server)
         self.deliveries: list[Delivery] = []
         self.requests: Counter[str] = Counter()
-        self._messages: Counter[int] = Counter()
-        self._media: dict[int, Medium] = {}
-        self._ids: dict[tuple[int, str], int] = {}
-        """(bot, file_id) -> medium."""
-        self._by_content: dict[tuple[str, str], int] = {}
+        self._numbers: Counter[int] = Counter()
+        """Chat -> its last message's id."""
+        self._messages: dict[tuple[int, int], Message] = {}
+        self._albums = 0
+        self._logged_out: set[str] = set()
+        self._answers: dict[str, Answer] = {
+            "getme": lambda bot, _, __: shapes.me(bot),
+            "getchat": lambda _, given, __: shapes.full_chat(self._chat(given)),
+            "getchatmember": self._member,
+            "getupdates": lambda *_: [],
+            "deletewebhook": lambda *_: True,
+            "sendchataction": lambda _, given, __: bool(self._chat(given)),
+            "logout": self._log_out,
+            "close": lambda *_: True,
+            "getfile": lambda bot, given, _: self.files.described(bot.id, given.text("file_id")),
+            "sendmessage": self._send_message,
+            "sendmediagroup": self._send_album,
+            "forwardmessage": self._forward,
+            "copymessage": self._copy,
+            "editmessagemedia": self._edit,
+            "deletemessage": self._delete,
+        }
 
     # -- who asks ----------------------------------------------------------------------------------
 
@@ -121,198 +106,143 @@ class World:
         bot = self.bots.get(token)
         if bot is None:
             raise ApiError(401, "Unauthorized")
+        if token in self._logged_out:
+            raise bad_request("Logged out")
         return bot
 
     def answer(self, bot: BotAccount, method: str, given: Parameters, now_s: int) -> Any:
         """The `result` of a request."""
         self.requests[method] += 1
-        if method == "getme":
-            return self._me(bot)
-        if method == "getchat":
-            return self._full_chat(self._chat(given))
-        if method == "sendmessage":
-            return self._send_message(bot, given, now_s)
         if method in FIELD_OF:
             return self._send_media(bot, method, given, now_s)
+        if method in self._answers:
+            return self._answers[method](bot, given, now_s)
         raise ApiError(404, "Not Found: method not found")
 
-    @staticmethod
-    def _me(bot: BotAccount) -> dict[str, Any]:
-        return {
-            **_user(bot),
-            "can_join_groups": True,
-            "can_read_all_group_messages": False,
-            "supports_inline_queries": False,
-            "can_connect_to_business": False,
-            "has_main_web_app": False,
-        }
+    def _log_out(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
+        self._logged_out.add(bot.token)
+        return True
 
-    def _chat(self, given: Parameters) -> Chat:
-        text = given.texts.get("chat_id", "")
-        if not text:
-            raise bad_request("chat_id is empty")
-        try:
-            chat = self.chats.get(int(text))
-        except ValueError:
-            chat = None
+    def _chat(self, given: Parameters, name: str = "chat_id") -> Chat:
+        if not given.text(name):
+            raise bad_request(f"{name} is empty")
+        number = given.number(name)
+        chat = self.chats.get(number) if number is not None else None
         if chat is None:
             raise bad_request("chat not found")
         return chat
 
-    @staticmethod
-    def _full_chat(chat: Chat) -> dict[str, Any]:
-        return {
-            **_chat(chat),
-            "accent_color_id": 0,
-            "max_reaction_count": 11,
-            "accepted_gift_types": {
-                "unlimited_gifts": False,
-                "limited_gifts": False,
-                "unique_gifts": False,
-                "premium_subscription": False,
-                "gifts_from_channels": False,
-            },
-        }
+    def _member(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
+        chat, number = self._chat(given), given.number("user_id")
+        for one in self.bots.values():
+            if one.id == number:
+                return shapes.member(one, chat)
+        raise bad_request("user not found")
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _message(self, bot: BotAccount, chat: Chat, now_s: int) -> dict[str, Any]:
-        self._messages[chat.id] += 1
-        message: dict[str, Any] = {"message_id": self._messages[chat.id]}
-        if chat.type == "channel":
-            message["sender_chat"] = _chat(chat)
-        else:
-            message["from"] = _user(bot)
-        return {**message, "chat": _chat(chat), "date": now_s}
+    def _post(
+        self, bot: BotAccount, chat: Chat, now_s: int, medium: Medium | None, text: str
+    ) -> tuple[int, dict[str, Any]]:
+        """A new message: its number, and as its sender sees it."""
+        if len(text) > (TEXT_MAX if medium is None else CAPTION_MAX):
+            what = "message" if medium is None else "message caption"
+            raise bad_request(f"{what} is too long")
+        self._numbers[chat.id] += 1
+        number = self._numbers[chat.id]
+        self._messages[chat.id, number] = Message(bot, now_s, medium, text)
+        return number, self._seen(bot, chat, number)
+
+    def _seen(self, bot: BotAccount, chat: Chat, number: int) -> dict[str, Any]:
+        """A message as a bot sees it, with file_ids of its own."""
+        message = self._messages[chat.id, number]
+        seen = shapes.message(message.bot, chat, number, message.sent_s)
+        if message.medium is None:
+            return seen | {"text": message.text}
+        if message.text:
+            seen["caption"] = message.text
+        origin = ids.Origin(chat.id, number, message.sent_s)
+        return seen | self.files.shown(bot.id, message.medium, origin)
+
+    def _deliver(
+        self, bot: BotAccount, chat: Chat, method: str, medium: Medium, text: str, now_s: int,
+        *, uploaded: bool,
+    ) -> tuple[int, dict[str, Any]]:  # fmt: skip
+        number, seen = self._post(bot, chat, now_s, medium, text)
+        self.deliveries.append(
+            Delivery(
+                bot.username, chat.id, number, method, medium.kind, medium.sha256,
+                medium.size_bytes, medium.file_name, not uploaded, self.files.unique_id(medium),
+            )
+        )  # fmt: skip
+        return number, seen
 
     def _send_message(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
-        chat = self._chat(given)
-        text = given.texts.get("text", "").strip()
+        chat, text = self._chat(given), given.text("text").strip()
         if not text:
             raise bad_request("message text is empty")
-        if len(text) > 4096:
-            raise bad_request("message is too long")
-        return {**self._message(bot, chat, now_s), "text": text}
+        return self._post(bot, chat, now_s, None, text)[1]
 
     def _send_media(
         self, bot: BotAccount, method: str, given: Parameters, now_s: int
     ) -> dict[str, Any]:
-        chat = self._chat(given)
-        asked = FIELD_OF[method]
-        if len(given.texts.get("caption", "")) > CAPTION_MAX:
+        chat, asked, caption = self._chat(given), FIELD_OF[method], given.text("caption")
+        if len(caption) > CAPTION_MAX:
             raise bad_request("message caption is too long")
-        found = self._resolve(bot, asked, given)
-        uploaded = isinstance(found, Upload)
-        medium = self._take_in(found, asked, given) if isinstance(found, Upload) else found
-        message = self._message(bot, chat, now_s)
-        origin = ids.Origin(chat.id, message["message_id"], now_s)
-        shown = self._shown(bot, medium, origin)
-        unique = ids.file_unique_id(medium.kind, medium.id, _letter(shown))
-        self.deliveries.append(
-            Delivery(
-                bot.username, chat.id, message["message_id"], method, medium.kind, medium.sha256,
-                medium.size_bytes, medium.file_name, not uploaded, unique,
+        medium, uploaded = self.files.resolve(bot.id, asked, given.text(asked), given)
+        return self._deliver(bot, chat, method, medium, caption, now_s, uploaded=uploaded)[1]
+
+    def _send_album(self, bot: BotAccount, given: Parameters, now_s: int) -> list[dict[str, Any]]:
+        chat, items = self._chat(given), album(bot.id, given, self.files)
+        if any(len(caption) > CAPTION_MAX for _, caption, _ in items):
+            raise bad_request("message caption is too long")  # before one of them is there
+        self._albums += 1
+        group = {"media_group_id": str(self._albums)}
+        sent = [
+            self._deliver(bot, chat, "sendmediagroup", medium, caption, now_s, uploaded=uploaded)
+            for medium, caption, uploaded in items
+        ]
+        return [seen | group for _, seen in sent]
+
+    def _told(self, given: Parameters, chat: Chat, what: str) -> tuple[int, Message]:
+        """The message that a request names."""
+        number = given.number("message_id") or 0
+        found = self._messages.get((chat.id, number))
+        if found is None:
+            raise bad_request(f"message to {what} not found")
+        return number, found
+
+    def _again(
+        self, bot: BotAccount, given: Parameters, now_s: int, what: str
+    ) -> tuple[int, dict[str, Any]]:
+        chat, source = self._chat(given), self._chat(given, "from_chat_id")
+        number, old = self._told(given, source, what)
+        if old.medium is None:
+            again, seen = self._post(bot, chat, now_s, None, old.text)
+        else:
+            again, seen = self._deliver(
+                bot, chat, f"{what}message", old.medium, old.text, now_s, uploaded=False
             )
-        )  # fmt: skip
-        if caption := given.texts.get("caption"):
-            message["caption"] = caption
-        return {**message, **shown}
+        if what == "forward":
+            seen["forward_origin"] = shapes.origin(old.bot, source, number, old.sent_s)
+        return again, seen
 
-    def _resolve(self, bot: BotAccount, asked: str, given: Parameters) -> Upload | Medium:
-        """A file parameter, by the four rules of Client::get_input_file."""
-        text = given.texts.get(asked, "")
-        name = asked
-        if text.startswith("attach://"):
-            name = text.removeprefix("attach://")
-        elif text.startswith("file:/") or "." in text:
-            raise bad_request("failed to get HTTP URL content")
-        elif text:
-            return self._by_file_id(bot, asked, text)
-        upload = given.files.get(name)
-        if upload is None:
-            raise bad_request(f"there is no {asked} in the request")
-        return upload
+    def _forward(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
+        return self._again(bot, given, now_s, "forward")[1]
 
-    def _by_file_id(self, bot: BotAccount, asked: str, text: str) -> Medium:
-        number = self._ids.get((bot.id, text))
-        if number is None:
-            if not ids.is_well_formed(text):
-                raise bad_request(
-                    "wrong remote file identifier specified: Wrong string length"
-                    if len(text) < 20
-                    else "wrong remote file identifier specified: can't unserialize it"
-                )
-            raise bad_request("wrong file identifier/HTTP URL specified")
-        medium = self._media[number]
-        if (medium.kind == "photo") is not (asked == "photo"):
-            raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
-        return medium
+    def _copy(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
+        return {"message_id": self._again(bot, given, now_s, "copy")[0]}
 
-    # -- files -------------------------------------------------------------------------------------
+    def _edit(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
+        chat = self._chat(given)
+        number, old = self._told(given, chat, "edit")
+        if old.bot != bot or old.medium is None:
+            raise bad_request("message can't be edited")
+        old.medium, old.text, _ = item(bot.id, given, self.files)
+        return self._seen(bot, chat, number) | {"edit_date": now_s}
 
-    def _take_in(self, upload: Upload, asked: str, given: Parameters) -> Medium:
-        size_bytes = upload.size_bytes
-        judge(upload, asked)
-        if size_bytes > self.file_bytes_max:
-            raise ApiError(413, "Request Entity Too Large")
-        detect = given.texts.get("disable_content_type_detection", "").lower() != "true"
-        kind = kind_of(asked, upload.sniffed, detect=detect)
-        # Telegram looks documents and animations up by their content; other kinds are always new.
-        known = self._by_content.get((kind, upload.sha256))
-        if known is not None and kind in ("document", "animation", "photo"):
-            return self._media[known]
-        number = self._new_id(kind, upload.sha256)
-        medium = Medium(number, kind, upload.file_name, size_bytes, upload.sha256, upload.sniffed)
-        self._media[number] = medium
-        self._by_content[kind, upload.sha256] = number
-        return medium
-
-    def _new_id(self, kind: str, sha256: str) -> int:
-        seed = f"{kind}/{sha256}/{len(self._media)}".encode()
-        return int.from_bytes(hashlib.sha256(seed).digest()[:8], "little", signed=True)
-
-    def _shown(self, bot: BotAccount, medium: Medium, origin: ids.Origin) -> dict[str, Any]:
-        """The media part of a message, and the ids in it registered for this bot."""
-        kind, sniffed = medium.kind, medium.sniffed
-        if kind == "photo":
-            sizes = [
-                {
-                    **self._ids_of(bot, medium, origin, letter),
-                    "file_size": max(1, medium.size_bytes * width // max(1, sniffed.width)),
-                    "width": width,
-                    "height": height,
-                }
-                for letter, width, height in photo_sizes(sniffed)
-            ]
-            return {"photo": sizes}
-        shown = self._ids_of(bot, medium, origin) | shown_as(kind, medium.file_name, sniffed)
-        shown["file_size"] = medium.size_bytes
-        # Animations are answered twice, for clients older than them.
-        return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
-
-    def _ids_of(
-        self, bot: BotAccount, medium: Medium, origin: ids.Origin, letter: str = ""
-    ) -> dict[str, Any]:
-        file_id = ids.file_id(medium.kind, bot.id, medium.id, origin, letter)
-        self._ids[bot.id, file_id] = medium.id
-        return {
-            "file_id": file_id,
-            "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
-        }
-
-
-def _letter(shown: dict[str, Any]) -> str:
-    return PHOTO_SIDES[len(shown["photo"]) - 1][0] if "photo" in shown else ""
-
-
-def _type(kind: str) -> str:
-    return kind.replace("_", " ").title().replace(" ", "")
-
-
-def _user(bot: BotAccount) -> dict[str, Any]:
-    return {"id": bot.id, "is_bot": True, "first_name": bot.username, "username": bot.username}
-
-
-def _chat(chat: Chat) -> dict[str, Any]:
-    name = "first_name" if chat.type == "private" else "title"
-    return {"id": chat.id, name: chat.title, "type": chat.type}
+    def _delete(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
+        chat = self._chat(given)
+        number, _ = self._told(given, chat, "delete")
+        del self._messages[chat.id, number]
+        return True

@@ -1,0 +1,183 @@
+"""The files that Telegram has, and the ids by which each bot knows them. Pure.
+
+How a file parameter is resolved, and what an id may be used for: design paper telegram.md, sections
+1 and 3. Contents are kept of small files only, the latest `KEPT_BYTES` of them: enough to download
+them again, and no memory to speak of.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from prewarmd.sandbox.botapi import ids
+from prewarmd.sandbox.botapi.conversion import (
+    Upload,
+    judge,
+    kind_of,
+    photo_sizes,
+    shown_as,
+)
+from prewarmd.sandbox.botapi.errors import ApiError, bad_request
+from prewarmd.sandbox.botapi.parameters import Parameters
+from prewarmd.sandbox.botapi.sniff import Sniffed
+
+FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
+DOWNLOAD_BYTES_MAX = 20 << 20
+"""Of a hosted server's getFile."""
+KEPT_BYTES = 64 << 20
+
+
+@dataclass(slots=True)
+class Medium:
+    """A file Telegram has."""
+
+    id: int
+    kind: str
+    file_name: str
+    size_bytes: int
+    sha256: str
+    sniffed: Sniffed
+
+
+class Files:
+    """All there are."""
+
+    def __init__(self, server: str) -> None:
+        self.bytes_max = FILE_BYTES_MAX[server]
+        self._is_local = server == "local"
+        self._media: dict[int, Medium] = {}
+        self._ids: dict[tuple[int, str], int] = {}
+        """(bot, file_id) -> medium."""
+        self._by_content: dict[tuple[str, str], int] = {}
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    # -- what a request names ----------------------------------------------------------------------
+
+    def resolve(self, bot_id: int, asked: str, text: str, given: Parameters) -> tuple[Medium, bool]:
+        """The file that a parameter's `text` means, by the four rules of Client::get_input_file,
+        and whether it was uploaded; without a text it is the part of that name."""
+        name = asked
+        if text.startswith("attach://"):
+            name = text.removeprefix("attach://")
+        elif text.startswith("file:/") or "." in text:
+            raise bad_request("failed to get HTTP URL content")
+        elif text:
+            return self._by_file_id(bot_id, asked, text), False
+        upload = given.files.get(name)
+        if upload is None:
+            raise bad_request(f"there is no {asked.replace('_', ' ')} in the request")
+        return self._take_in(upload, asked, given), True
+
+    def _known(self, bot_id: int, text: str) -> Medium:
+        number = self._ids.get((bot_id, text))
+        if number is not None:
+            return self._media[number]
+        if ids.is_well_formed(text):
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        raise bad_request(
+            "wrong remote file identifier specified: Wrong string length"
+            if len(text) < 20
+            else "wrong remote file identifier specified: can't unserialize it"
+        )
+
+    def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
+        medium = self._known(bot_id, text)
+        if (medium.kind == "photo") is not (asked == "photo"):
+            raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
+        return medium
+
+    def _take_in(self, upload: Upload, asked: str, given: Parameters) -> Medium:
+        judge(upload, asked)
+        if upload.size_bytes > self.bytes_max:
+            raise ApiError(413, "Request Entity Too Large")
+        detect = not given.is_true("disable_content_type_detection")
+        kind = kind_of(asked, upload.sniffed, detect=detect)
+        self._keep(upload)
+        # Telegram looks documents and animations up by their content; other kinds are always new.
+        known = self._by_content.get((kind, upload.sha256))
+        if known is not None and kind in ("document", "animation", "photo"):
+            return self._media[known]
+        number = self._new_id(kind, upload.sha256)
+        medium = Medium(
+            number, kind, upload.file_name, upload.size_bytes, upload.sha256, upload.sniffed
+        )
+        self._media[number] = medium
+        self._by_content[kind, upload.sha256] = number
+        return medium
+
+    def _new_id(self, kind: str, sha256: str) -> int:
+        seed = f"{kind}/{sha256}/{len(self._media)}".encode()
+        return int.from_bytes(hashlib.sha256(seed).digest()[:8], "little", signed=True)
+
+    def _keep(self, upload: Upload) -> None:
+        if upload.data is None or upload.sha256 in self._kept:
+            return
+        self._kept[upload.sha256] = upload.data
+        self._kept_bytes += len(upload.data)
+        while self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    # -- what a message shows ----------------------------------------------------------------------
+
+    def shown(self, bot_id: int, medium: Medium, origin: ids.Origin) -> dict[str, Any]:
+        """The media part of a message, and the ids in it registered for this bot."""
+        kind, sniffed = medium.kind, medium.sniffed
+        if kind == "photo":
+            sizes = [
+                {
+                    **self._ids_of(bot_id, medium, origin, letter),
+                    "file_size": max(1, medium.size_bytes * width // max(1, sniffed.width)),
+                    "width": width,
+                    "height": height,
+                }
+                for letter, width, height in photo_sizes(sniffed)
+            ]
+            return {"photo": sizes}
+        shown = self._ids_of(bot_id, medium, origin) | shown_as(kind, medium.file_name, sniffed)
+        shown["file_size"] = medium.size_bytes
+        # Animations are answered twice, for clients older than them.
+        return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
+
+    def _ids_of(
+        self, bot_id: int, medium: Medium, origin: ids.Origin, letter: str = ""
+    ) -> dict[str, Any]:
+        file_id = ids.file_id(medium.kind, bot_id, medium.id, origin, letter)
+        self._ids[bot_id, file_id] = medium.id
+        return {
+            "file_id": file_id,
+            "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
+        }
+
+    def unique_id(self, medium: Medium) -> str:
+        """The same for every bot and every send; a photo's is that of its largest size."""
+        letter = photo_sizes(medium.sniffed)[-1][0] if medium.kind == "photo" else ""
+        return ids.file_unique_id(medium.kind, medium.id, letter)
+
+    # -- downloads ---------------------------------------------------------------------------------
+
+    def described(self, bot_id: int, file_id: str) -> dict[str, Any]:
+        """What getFile tells."""
+        medium = self._known(bot_id, file_id)
+        if medium.size_bytes > DOWNLOAD_BYTES_MAX and not self._is_local:
+            raise bad_request("file is too big")
+        folder = "photos" if medium.kind == "photo" else f"{medium.kind}s"
+        extension = medium.file_name.rpartition(".")[2]
+        return {
+            "file_id": file_id,
+            "file_unique_id": self.unique_id(medium),
+            "file_size": medium.size_bytes,
+            "file_path": f"{folder}/{medium.sha256}.{extension}",
+        }
+
+    def content(self, path: str) -> bytes:
+        """Of a file's path; 404 when it is not kept (any more)."""
+        data = self._kept.get(path.rpartition("/")[2].partition(".")[0])
+        if data is None:
+            raise ApiError(404, "Not Found")
+        return data
+
+
+def _type(kind: str) -> str:
+    return kind.replace("_", " ").title().replace(" ", "")

@@ -1,0 +1,26 @@
+"""What a request carries: texts, and file parts by their names."""
+
+from dataclasses import dataclass, field
+
+from prewarmd.sandbox.botapi.conversion import Upload
+
+
+@dataclass(slots=True)
+class Parameters:
+    """As they arrived, whatever shape the body had."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Upload] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """A parameter; "" when it is not there."""
+        return self.texts.get(name, "")
+
+    def is_true(self, name: str) -> bool:
+        """A flag."""
+        return self.text(name).lower() in ("true", "yes", "1")
+
+    def number(self, name: str) -> int | None:
+        """An integer; None when there is none."""
+        text = self.text(name)
+        return int(text) if text.removeprefix("-").isdecimal() else None
