@@ -140,12 +140,15 @@ class Life:
             raise Violation("healing_ends", f"{HEAL_STEPS} steps, {world.unfinished()[:5]}")
 
     def _patience_s(self) -> float:
-        """The most simulated seconds that healing may take."""
+        """The most simulated seconds that healing may take, jobs that listings still bring in
+        included."""
         world, swarm = self.world, self.world.swarm
         slowest_s = max(3.0 / swarm.speed / min(1.0, swarm.permitted), swarm.slowest_transfer_s)
         paused_s = max(0.0, world.telegram.paused_until() - world.timeline.now)
         waits_s = 2 * 900.0 + 2 * swarm.attempts * (1.5 * swarm.retry_cap_s + 30.0)
-        return 600.0 + waits_s + 1.5 * paused_s + 10 * slowest_s * len(world.store.open)
+        to_come = sum(batch.keys for batch in world.store.batches if not batch.done)
+        jobs = len(world.store.open) + to_come
+        return 600.0 + waits_s + 1.5 * paused_s + 10 * slowest_s * jobs
 
     def _is_done(self) -> bool:
         world = self.world

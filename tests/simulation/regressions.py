@@ -97,4 +97,17 @@ REGRESSIONS: tuple[Regression, ...] = (
         },
         steps=1172,
     ),
+    Regression(
+        1108,
+        "the oracle gave healing no time for the jobs that listings still brought in",
+        {
+            "workers": 1, "slots": 2, "cache_pages": 24, "ttl_s": 0.0, "starve_after_s": 60.0,
+            "attempts": 4, "cut_through": True, "relay_share": 0.02, "commit_s": 0.01,
+            "send_s": 1.0, "boot_s": 0.01, "beat_s": 3.0, "backlog": 10, "think_s": 0.005,
+            "burst": 1, "duplicates": 0.3, "claims": 0.15497, "false_claims": 0.01531,
+            "sizes_unknown": 0.1214, "cancels": 0.07556, "prefixes": 0.29975,
+            "upload_faults": 0.07975, "refusals": 0.0802,
+        },
+        steps=4900,
+    ),
 )  # fmt: skip
