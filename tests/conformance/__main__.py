@@ -1,15 +1,22 @@
-"""Each foreign client in a throw-away environment of its own: they pin what prewarmd needs newer.
+"""Foreign clients against the sandbox, each in a throw-away environment of its own: they pin what
+prewarmd needs newer.
 
-The environments are made in a temporary folder with the ordinary package registry. A client gets
-the server's address, a token and files; it prints one JSON object and exits 0, or it fails.
+The environments are made in a temporary folder with the ordinary package registries. A client gets
+the server's address, tokens, chats and files; it sends every kind, a file_id, an album, a forward,
+downloads a file, and decodes a 429, a 400, a migration and a 401. It prints one JSON object of what
+it found, which is checked here against what the server has seen.
 """
 
+import argparse
 import asyncio
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -17,62 +24,152 @@ from prewarmd.sandbox.media import Format, make
 from prewarmd.sandbox.town import BotApi, residents
 
 HERE = Path(__file__).parent
-CLIENTS = {"aiogram_client.py": "aiogram==3.31.0"}
-WAIT_S = 300
+SETUP_S, WAIT_S = 300, 60
+MOVED_TO = -1_009_999_999_999
+FILES = {
+    "photo": Format.JPEG,
+    "video": Format.MP4,
+    "document": Format.PDF,
+    "audio": Format.MP3,
+    "animation": Format.GIF,
+    "voice": Format.OGG,
+    "video_note": Format.MP4_SQUARE,
+    "sticker": Format.WEBP,
+}
+"""Kind -> what is sent as such, in this order."""
 
 
 def environment(directory: Path, *requirements: str) -> Path:
     """A fresh environment with some packages; its Python."""
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
-        check=True,
-        timeout=WAIT_S,
-    )
+    pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    _run(*pip, *requirements, cwd=directory)
     return python
 
 
-async def run(client: str, requirement: str, directory: Path) -> None:
-    """One client; raises when it is not content."""
-    python = await asyncio.to_thread(environment, directory / "venv", requirement)
-    files = {}
-    for name, form in (("photo", Format.JPEG), ("video", Format.MP4), ("document", Format.PDF),
-                       ("audio", Format.MP3)):  # fmt: skip
-        files[name] = str(directory / f"{name}.{form.extension}")
-        Path(files[name]).write_bytes(make(form, 300_000, 1))
+def _run(*command: str, cwd: Path) -> None:
+    subprocess.run(command, check=True, timeout=SETUP_S, cwd=cwd, stdin=subprocess.DEVNULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A client, and where its language keeps packages."""
+
+    script: str
+    requirements: tuple[str, ...]
+
+    @property
+    def is_python(self) -> bool:
+        """Else it is Node's."""
+        return self.script.endswith(".py")
+
+    def environment(self, directory: Path) -> list[str]:
+        """A fresh one in `directory`; the command that runs the client in it."""
+        if self.is_python:
+            python = environment(directory / "venv", *self.requirements)
+            return [str(python), str(HERE / self.script)]
+        _run("npm", "install", "--silent", "--no-save", *self.requirements, cwd=directory)
+        shutil.copy(HERE / self.script, directory)
+        return ["node", str(directory / self.script)]
+
+
+PYTHON = (
+    Foreign("aiogram_client.py", ("aiogram==3.31.0",)),
+    Foreign("ptb_client.py", ("python-telegram-bot==22.8",)),
+    Foreign("telebot_client.py", ("pyTelegramBotAPI==4.37.1",)),
+)
+NODE = (
+    Foreign("telegraf_client.cjs", ("telegraf@4.16.3",)),
+    Foreign(
+        "grammy_client.cjs",
+        (
+            "grammy@1.46.0",
+            "@grammyjs/auto-retry@2.0.2",
+            "@grammyjs/transformer-throttler@1.2.1",
+        ),
+    ),
+    Foreign("ntba_client.mjs", ("node-telegram-bot-api@2.1.0",)),
+)
+
+
+def _files(directory: Path) -> dict[str, str]:
+    paths = {}
+    for kind, form in FILES.items():
+        path = directory / f"{kind}.{form.extension}"
+        path.write_bytes(make(form, 300_000, 1))
+        paths[kind] = str(path)
+    return paths
+
+
+def _faults(channel: int, private: int) -> list[dict[str, Any]]:
+    """What its next texts meet."""
+    return [
+        {
+            "method": "sendMessage", "chat_id": channel, "status": 429,
+            "description": "Too Many Requests: retry after 1", "parameters": {"retry_after": 1},
+        },
+        {
+            "method": "sendMessage", "chat_id": private, "status": 400,
+            "description": "Bad Request: group chat was upgraded to a supergroup chat",
+            "parameters": {"migrate_to_chat_id": MOVED_TO},
+        },
+    ]  # fmt: skip
+
+
+async def meet(foreign: Foreign, directory: Path) -> str:
+    """Let a client do all that it does; who it is. Raises SystemExit when it is not content."""
+    command = await asyncio.to_thread(foreign.environment, directory)
     server = BotApi(residents())
     await server.start()
     try:
-        bot, other = server.bots[0], server.bots[1]
+        bot, other = server.bots[:2]
+        (channel, _), (private, _) = bot.chats
+        await server.control("POST", "faults", _faults(channel, private))
         given = {
-            "base": server.base,
-            "token": bot.token,
-            "other_token": other.token,
-            "chat": bot.chats[0][0],
-            "files": files,
-        }
-        command = [str(python), str(HERE / client), orjson.dumps(given).decode()]
+            "base": server.base, "token": bot.token, "other_token": other.token,
+            "chat": channel, "private": private, "files": _files(directory),
+        }  # fmt: skip
         done = await asyncio.to_thread(
-            lambda: subprocess.run(command, capture_output=True, text=True, timeout=60)
-        )
-        print(f"{requirement}: {done.stdout.strip() or done.stderr[-2000:]}")
+            lambda: subprocess.run(
+                [*command, orjson.dumps(given).decode()],
+                capture_output=True, text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
         if done.returncode:
-            raise SystemExit(f"{requirement} does not get along with the sandbox")
-        seen = await server.control("GET", "deliveries")
-        assert [one["kind"] for one in seen] == [
-            "photo", "video", "document", "audio", "photo",
-        ], seen  # fmt: skip
-        assert seen[-1]["by_file_id"] is True
+            raise SystemExit(f"{foreign.script} failed:\n{done.stderr[-3000:]}")
+        _check(orjson.loads(done.stdout), await server.control("GET", "deliveries"))
+        return str(orjson.loads(done.stdout)["client"])
     finally:
-        server.stop()
+        await asyncio.to_thread(server.stop)
+
+
+def _check(told: dict[str, Any], seen: list[dict[str, Any]]) -> None:
+    """What it found, and what arrived: every kind as such, then a file_id, then an album."""
+    kinds = list(FILES)
+    assert told["kinds"] == kinds
+    assert told["retry_after"] == 1
+    assert told["migrate_to"] == MOVED_TO
+    assert "wrong file identifier/http url specified" in told["refused"].lower()
+    assert told["unauthorized"] is True
+    arrived = [(one["kind"], one["by_file_id"]) for one in seen]
+    assert arrived[: len(kinds)] == [(kind, False) for kind in kinds], arrived
+    assert arrived[len(kinds) : len(kinds) + 3] == [
+        ("photo", True), ("photo", True), ("video", False),
+    ], arrived  # fmt: skip
 
 
 def main() -> int:
     """All clients, one after the other."""
-    for client, requirement in CLIENTS.items():
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    parser.add_argument("--python", action="store_true", help="without those of Node")
+    clients = PYTHON if parser.parse_args().python else (*PYTHON, *NODE)
+    if clients is not PYTHON and not (shutil.which("node") and shutil.which("npm")):
+        raise SystemExit("needs Node.js: apt install nodejs npm (or ARGS=--python)")
+    for foreign in clients:
         with tempfile.TemporaryDirectory(prefix="prewarmd-conformance-") as directory:
-            asyncio.run(run(client, requirement, Path(directory)))
+            client = asyncio.run(meet(foreign, Path(directory)))
+        print(f"{client}: all {len(FILES)} kinds, file_id, album, forward, download, four errors")
     return 0
 
 

@@ -69,6 +69,7 @@ _RIGHTS = (
     "can_be_edited", "is_anonymous", "can_delete_messages", "can_manage_video_chats",
     "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users",
     "can_post_stories", "can_edit_stories", "can_delete_stories", "can_edit_messages",
+    "can_send_welcome_messages",
 )  # fmt: skip
 """That a bot with only "post messages" does not have."""
 
