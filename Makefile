@@ -14,13 +14,14 @@ SLOTS   ?=
 CACHE   ?=
 KILLS   ?= 200
 TRANSFERS ?= 10000
+MEDIA ?= 10000
 SEEDS   ?= 2500
 SAMPLE  ?= 500
 MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue bench-data sim sim-teeth mutation kill-stack transfers conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue bench-data sim sim-teeth mutation kill-stack transfers marathon conformance unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +40,7 @@ demo: $(STAMP) ## Warm 60 real media end to end, no credentials needed (ARGS=--j
 test: $(STAMP) ## Run every test (ARGS=tests/core to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: format-check lint types contracts test sim-short ## Everything CI asks for: format, lint, types, contracts, tests, a simulation
+check: format-check lint types contracts test conformance-short sim-short ## Everything CI asks for: format, lint, types, contracts, tests, a simulation
 
 sim: $(STAMP) ## Simulate the scheduler in seeded worlds (SEEDS=2500, 50 million steps)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
@@ -49,6 +50,10 @@ sim-teeth: $(STAMP) ## Let the simulation find the named bugs of tests/simulatio
 
 mutation: $(STAMP) ## Score the tests of core with mutmut (SAMPLE=500 MODULES="gate scope")
 	@$(BIN)/python -m tests.mutation --sample $(SAMPLE) $(ARGS) $(MODULES)
+
+.PHONY: conformance-short
+conformance-short: $(STAMP)
+	@$(BIN)/python -m tests.conformance aiogram ptb
 
 .PHONY: sim-short
 sim-short: $(STAMP)
@@ -91,6 +96,9 @@ kill-stack: $(STAMP) ## kill -9 a working daemon at random (KILLS=200)
 
 transfers: $(STAMP) ## Downloads that are cancelled or fail at random leave nothing (TRANSFERS=10000)
 	@$(BIN)/python -m tests.transfers --transfers $(TRANSFERS) $(ARGS)
+
+marathon: $(STAMP) ## Media of every kind through a Telegram that floods and fails (MEDIA=10000)
+	@$(BIN)/python -m tests.marathon --media $(MEDIA) $(ARGS)
 
 conformance: $(STAMP) ## Foreign Bot API clients against the sandbox, each in an environment of its own
 	@$(BIN)/python -m tests.conformance $(ARGS)

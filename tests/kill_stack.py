@@ -32,7 +32,7 @@ from prewarmd.sandbox.town import SLUGS, Town
 
 SUPERVISOR_SHARE = 0.25
 JOBS_PER_KILL = 12
-AWAY = {"store_latency_s": 0.03, "telegram_latency_s": 0.15}
+AWAY: dict[str, Any] = {"store_latency_s": 0.03, "telegram_latency_s": 0.15}
 """Far enough that a kill meets transfers in flight."""
 STAGES = (Stage.IDLE, Stage.FETCHING, Stage.VERIFIED, Stage.UPLOADING, Stage.BODY_SENT)
 """What is aimed at; IDLE stands for a kill at once, whatever is under way."""

@@ -35,6 +35,9 @@ def sandbox(
     latency: Annotated[
         bool, typer.Option("--latency", help="Far servers: store 300 ms, Telegram 800 ms.")
     ] = False,
+    floods: Annotated[
+        bool, typer.Option("--floods", help="A Telegram that answers 429 to who is too fast.")
+    ] = False,
 ) -> None:
     """Run an S3 server and a Bot API server on loopback, and a configuration for them."""
     if write is not None and write.exists() and not _is_ours(write):
@@ -44,7 +47,7 @@ def sandbox(
     else:
         directory = Path(tempfile.mkdtemp(prefix="prewarmd-sandbox-", dir=temporary_base()))
     try:
-        code = run_until_signal(_sandbox(directory, write, media, latency, run=run))
+        code = run_until_signal(_sandbox(directory, write, media, latency, run=run, floods=floods))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         if write is not None and _is_ours(write):
@@ -77,23 +80,24 @@ def _own(directory: Path) -> Path:
 
 
 async def _sandbox(
-    directory: Path, write: Path | None, media: int, latency: bool, *, run: bool
+    directory: Path, write: Path | None, media: int, latency: bool, *, run: bool, floods: bool
 ) -> ExitCode:
     from prewarmd.sandbox.media import demo_set
     from prewarmd.sandbox.town import FAR, SLUGS, Town
 
-    async with Town(directory, **(FAR if latency else {})) as town:
+    limits: dict[str, Any] | None = {} if floods else None
+    async with Town(directory, floods=limits, **(FAR if latency else {})) as town:
         plan = demo_set(media, SLUGS)
         await town.store.put_all([(medium.key, medium.data()) for medium in plan])
         # Documented limits for developing; a sandbox that runs its own daemon is there to watch.
-        limits = "none" if run else "documented"
+        profile = "none" if run and not floods else "documented"
         state = directory if run else directory / "state"
         places = f'{MARK}state_dir = "{state}"\nsocket = "{state / "prewarmd.sock"}"\n'
         target = directory / CONFIGURATION if run else write
         if target is not None:
-            town.write_configuration(target, limits=limits, extra=places)
+            town.write_configuration(target, limits=profile, extra=places)
         else:
-            _say(town.configuration(limits=limits, extra=places), to=sys.stdout)
+            _say(town.configuration(limits=profile, extra=places), to=sys.stdout)
         _say(f"\n# {len(plan)} media in bucket {town.store.bucket} at {town.endpoint}")
         _say(f"# Bot API at {town.telegram.base}; bots: {', '.join(SLUGS)}")
         if run:

@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from prewarmd.sandbox.relay import Relay
 from prewarmd.sandbox.seaweed import Seaweed
 
 SLUGS = ("alpha", "beta", "gamma")
-FAR: dict[str, float] = {"store_latency_s": 0.3, "telegram_latency_s": 0.8}
+FAR: dict[str, Any] = {"store_latency_s": 0.3, "telegram_latency_s": 0.8}
 """What `--latency` means: a bucket and a Bot API server far away."""
 
 
@@ -36,15 +37,20 @@ class Resident:
     chats: tuple[tuple[int, str], ...]
 
 
-def residents() -> list[Resident]:
-    """Bots with tokens nobody can guess, each with a channel and a private chat."""
+def residents(slugs: Sequence[str] = SLUGS, *, pairs: int = 1) -> list[Resident]:
+    """Bots with tokens nobody can guess, each with so many pairs of a channel and a private
+    chat."""
     return [
         Resident(
             slug,
             f"{700_000_001 + number}:{secrets.token_urlsafe(26)[:35]}",
-            ((-1_001_000_000_001 - number, "channel"), (900_001 + number, "private")),
+            tuple(
+                chat
+                for each in range(number * pairs, (number + 1) * pairs)
+                for chat in ((-1_001_000_000_001 - each, "channel"), (900_001 + each, "private"))
+            ),
         )
-        for number, slug in enumerate(SLUGS)
+        for number, slug in enumerate(slugs)
     ]
 
 
@@ -58,11 +64,14 @@ class BotApi:
         latency_s: float = 0.0,
         port: int = 0,
         server: Literal["hosted", "local"] = "hosted",
+        floods: dict[str, Any] | None = None,
     ) -> None:
+        """`floods`: fields of `FloodPolicy`; None: nobody is ever too fast."""
         self.bots = bots
         self.port = port
         self._server = server
         self._latency_s = latency_s
+        self._floods = floods
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,6 +100,7 @@ class BotApi:
             "port": self.port,
             "server": self._server,
             "latency_s": self._latency_s,
+            "floods": self._floods,
         }
         process.stdin.write(orjson.dumps(given) + b"\n")
         process.stdin.flush()
@@ -106,7 +116,7 @@ class BotApi:
             children.stop(process)
 
     async def control(self, verb: str, what: str, body: Any = None) -> Any:
-        """Ask its control pages: `deliveries`, `requests`, `uploads`, `faults`."""
+        """Ask its control pages: `deliveries`, `requests`, `uploads`, `floods`, `faults`."""
         data = orjson.dumps(body) if body is not None else None
         async with aiohttp.request(verb, f"{self.base}/__sandbox/{what}", data=data) as answer:
             if answer.status != 200:
@@ -123,11 +133,13 @@ class Town:
         *,
         store_latency_s: float = 0.0,
         telegram_latency_s: float = 0.0,
+        floods: dict[str, Any] | None = None,
+        bots: list[Resident] | None = None,
     ) -> None:
         self.directory = directory
         self._store_latency_s = store_latency_s
         self.store = Seaweed(directory / "s3")
-        self.telegram = BotApi(residents(), latency_s=telegram_latency_s)
+        self.telegram = BotApi(bots or residents(), latency_s=telegram_latency_s, floods=floods)
         self._relay: Relay | None = None
         self.endpoint = ""
 
@@ -152,8 +164,9 @@ class Town:
         self.telegram.stop()
         self.store.stop()
 
-    def configuration(self, *, limits: str = "none", extra: str = "") -> str:
-        """A complete prewarmd.toml for what runs here; `extra` comes before the first table."""
+    def configuration(self, *, limits: str = "none", extra: str = "", rates: str = "") -> str:
+        """A complete prewarmd.toml for what runs here; `extra` comes before the first table,
+        `rates` belong to [limits]."""
         bots = "".join(
             f'\n[[bots]]\nslug = "{bot.slug}"\ntoken = "{bot.token}"\nwarmup_chats = ['
             + ", ".join(f'{{ id = {chat}, kind = "{kind}" }}' for chat, kind in bot.chats)
@@ -172,13 +185,13 @@ api_base = "{self.telegram.base}"
 
 [limits]
 profile = "{limits}"
-{bots}"""
+{rates}{bots}"""
 
-    def write_configuration(self, path: Path, *, limits: str = "none", extra: str = "") -> None:
-        """Write it so that nobody else ever can read it: it holds secrets."""
+    def write_configuration(self, path: Path, **more: str) -> None:
+        """Write it (as `configuration`) so that nobody else ever can read it: it holds secrets."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(self.configuration(limits=limits, extra=extra))
+            file.write(self.configuration(**more))
         draft.replace(path)

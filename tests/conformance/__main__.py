@@ -60,6 +60,11 @@ class Foreign:
     requirements: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        """As on the command line."""
+        return self.script.partition("_")[0]
+
+    @property
     def is_python(self) -> bool:
         """Else it is Node's."""
         return self.script.endswith(".py")
@@ -160,13 +165,18 @@ def _check(told: dict[str, Any], seen: list[dict[str, Any]]) -> None:
 
 
 def main() -> int:
-    """All clients, one after the other."""
+    """All clients, or those that are named, one after the other."""
+    clients = {foreign.name: foreign for foreign in (*PYTHON, *NODE)}
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
-    parser.add_argument("--python", action="store_true", help="without those of Node")
-    clients = PYTHON if parser.parse_args().python else (*PYTHON, *NODE)
-    if clients is not PYTHON and not (shutil.which("node") and shutil.which("npm")):
-        raise SystemExit("needs Node.js: apt install nodejs npm (or ARGS=--python)")
-    for foreign in clients:
+    parser.add_argument("names", nargs="*", help=f"all when none: {', '.join(clients)}")
+    names = parser.parse_args().names or list(clients)
+    if unknown := set(names) - set(clients):
+        parser.error(f"no such client: {', '.join(sorted(unknown))}")
+    chosen = [clients[name] for name in names]
+    has_node = shutil.which("node") and shutil.which("npm")
+    if not has_node and not all(foreign.is_python for foreign in chosen):
+        raise SystemExit("needs Node.js: apt install nodejs npm")
+    for foreign in chosen:
         with tempfile.TemporaryDirectory(prefix="prewarmd-conformance-") as directory:
             client = asyncio.run(meet(foreign, Path(directory)))
         print(f"{client}: all {len(FILES)} kinds, file_id, album, forward, download, four errors")

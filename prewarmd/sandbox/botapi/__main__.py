@@ -1,8 +1,9 @@
 """The Bot API server as a process: `python -m prewarmd.sandbox.botapi`.
 
 Standard input: one line of JSON, `{"bots": [[token, username]], "chats": [[id, type, title]],
-"port": 0, "server": "hosted", "latency_s": 0}`. Standard output: one line, the port. It serves
-until standard input ends, so it never outlives whoever started it.
+"port": 0, "server": "hosted", "latency_s": 0, "floods": null}`; `floods` has fields of
+`FloodPolicy`, or {} for its defaults. Standard output: one line, the port. It serves until standard
+input ends, so it never outlives whoever started it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from setproctitle import setproctitle
 from prewarmd.sandbox.botapi.server import Server
 from prewarmd.sandbox.botapi.shapes import BotAccount, Chat
 from prewarmd.sandbox.botapi.world import World
+from prewarmd.sandbox.flood import FloodPolicy
 
 
 async def serve() -> None:
@@ -28,7 +30,12 @@ async def serve() -> None:
         [Chat(*chat) for chat in given["chats"]],
         given.get("server", "hosted"),
     )
-    server = Server(world, latency_s=given.get("latency_s", 0.0))
+    floods = given.get("floods")
+    server = Server(
+        world,
+        latency_s=given.get("latency_s", 0.0),
+        floods=None if floods is None else FloodPolicy(**floods),
+    )
     listening = await loop.create_server(
         server.connection, "127.0.0.1", given.get("port", 0), backlog=1024
     )

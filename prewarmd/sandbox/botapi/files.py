@@ -82,6 +82,11 @@ class Files:
             else "wrong remote file identifier specified: can't unserialize it"
         )
 
+    def content_of(self, bot_id: int, file_id: str) -> str | None:
+        """The SHA-256 behind an id of that bot; None when it has none such."""
+        number = self._ids.get((bot_id, file_id))
+        return None if number is None else self._media[number].sha256
+
     def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
         medium = self._known(bot_id, text)
         if (medium.kind == "photo") is not (asked == "photo"):

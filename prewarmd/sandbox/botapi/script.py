@@ -5,9 +5,12 @@ key. A rule counts down `times` and is gone.
 """
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import orjson
+
+SEED = 7
 
 
 @dataclass(slots=True)
@@ -21,6 +24,8 @@ class Rule:
     chat_id: int = 0
     """0: any. A rule with a chat can only act once the parameters have arrived."""
     times: int = 1
+    chance: float = 1.0
+    """That one which matches is met; drawn from one stream of numbers that is always the same."""
     delay_s: float = 0.0
     """Before the answer."""
     status: int = 0
@@ -29,11 +34,15 @@ class Rule:
     parameters: dict[str, int] = field(default_factory=dict)
     raw: str | None = None
     """A body that is not JSON: what a proxy says."""
+    delivers: bool = False
+    """Although the answer fails, the request succeeds."""
     cut: str = ""
     """`body`: reset the connection after `cut_bytes` of it; `answer`: deliver, then reset."""
     cut_bytes: int = 0
     read_bytes_per_s: int = 0
     """Read the body no faster."""
+    met: int = 0
+    """How often it was, so far."""
 
     def matches(self, method: str, bot: str, chat_id: int | None) -> bool:
         """Whether the rule is for this request; `chat_id` is None while it is not known."""
@@ -49,6 +58,7 @@ class Script:
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
+        self._dice = Random(SEED)
 
     def add(self, text: bytes) -> None:
         """Take rules from JSON; ValueError or TypeError says what is wrong with them."""
@@ -61,7 +71,10 @@ class Script:
             about_body = rule.cut == "body" or rule.read_bytes_per_s > 0
             if about_body is not early or not rule.matches(method, bot, chat_id):
                 continue
+            if rule.chance < 1.0 and self._dice.random() >= rule.chance:
+                continue
             rule.times -= 1
+            rule.met += 1
             if rule.times <= 0:
                 self.rules.remove(rule)
             return rule

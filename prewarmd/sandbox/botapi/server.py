@@ -2,7 +2,8 @@
 
 Paths: `/bot<token>/<method>` for clients, `/file/bot<token>/<path>` for what getFile names; below
 `/__sandbox/` what tests and the demo ask: GET `deliveries`, `requests`, `uploads` (in flight: bytes
-received), POST `faults`, DELETE `faults`.
+received), `floods` (what the flood model counted), `faults` (rules in force), POST `faults`,
+`floods`, `known` ([[username, file_id], ...] -> contents), DELETE `faults`.
 
 An error found in mid-body (413, rubbish) is answered at once, and what still comes is thrown away
 until the client has seen it: closing at once would reset the connection, and the answer with it.
@@ -21,11 +22,15 @@ import orjson
 from prewarmd.sandbox.botapi.body import Body, body_of
 from prewarmd.sandbox.botapi.errors import ApiError
 from prewarmd.sandbox.botapi.parameters import Parameters
+from prewarmd.sandbox.botapi.queue import Queue
 from prewarmd.sandbox.botapi.script import Rule, Script
 from prewarmd.sandbox.botapi.shapes import BotAccount
-from prewarmd.sandbox.botapi.world import World
+from prewarmd.sandbox.botapi.world import FIELD_OF, World
+from prewarmd.sandbox.flood import Flood, FloodPolicy, Send, Shape, Verdict
 
 LINGER_S = 5.0
+MESSAGES = {*FIELD_OF, "sendmessage", "sendmediagroup", "forwardmessage", "copymessage"}
+"""What sends some."""
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     413: "Request Entity Too Large", 421: "Misdirected Request", 429: "Too Many Requests",
     500: "Internal Server Error", 502: "Bad Gateway"}  # fmt: skip
@@ -34,8 +39,12 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"
 class Server:
     """What all connections share."""
 
-    def __init__(self, world: World, *, latency_s: float = 0.0) -> None:
+    def __init__(
+        self, world: World, *, latency_s: float = 0.0, floods: FloodPolicy | None = None
+    ) -> None:
         self.world = world
+        self.queue = Queue(Flood(floods)) if floods is not None else None
+        """None: nobody is ever too fast."""
         self.script = Script()
         self.latency_s = latency_s
         self.connections: set[Connection] = set()
@@ -53,22 +62,37 @@ class Server:
                 return 200, dict(self.world.requests)
             case "GET", "uploads":
                 return 200, [c.seen_bytes for c in self.connections if c.uploading]
-            case "POST", "faults":
-                try:
-                    self.script.add(body)
-                except (ValueError, TypeError) as error:
-                    return 400, {"error": str(error)}
-                return 200, len(self.script.rules)
+            case "GET", "faults":
+                return 200, [dataclasses.asdict(rule) for rule in self.script.rules]
+            case "POST", "known":
+                return 200, [self.world.content(*pair) for pair in orjson.loads(body)]
+            case "GET", "floods" if self.queue is not None:
+                return 200, self.queue.told()
+            case "POST", "faults" | "floods":
+                return self._order(what, body)
             case "DELETE", "faults":
                 self.script.rules.clear()
                 return 200, 0
         return 404, {"error": f"no {verb} {what} here"}
+
+    def _order(self, what: str, body: bytes) -> tuple[int, Any]:
+        try:
+            if what == "faults":
+                self.script.add(body)
+            elif self.queue is not None:
+                self.queue.begin(orjson.loads(body))
+            else:
+                return 404, {"error": "this server has no flood model"}
+        except (KeyError, TypeError, ValueError) as error:
+            return 400, {"error": repr(error)}
+        return 200, len(self.script.rules)
 
 
 class Request:
     """One request as far as it has arrived."""
 
     def __init__(self) -> None:
+        self.began = asyncio.get_running_loop().time()
         self.url = b""
         self.headers: dict[str, str] = {}
         self.control_path = ""
@@ -237,15 +261,53 @@ class Connection(asyncio.Protocol):
             rule = server.script.take(
                 request.method, request.bot.username, given.number("chat_id"), early=False
             )
-            if rule is not None and (rule.status or rule.raw is not None):
-                self._fail_by(rule)
-                return
+        except ApiError as error:
+            self._answer_error(error, whole=True)
+            return
+        if rule is not None and (rule.status or rule.raw is not None) and not rule.delivers:
+            self._fail_by(rule)
+            return
+        send = self._send(request, given)
+        if server.queue is None or send is None:
+            self._carry_out(request, given, rule)
+            return
+
+        def judged(verdict: Verdict) -> bool:
+            if verdict.shape is Shape.DELIVERED:
+                self._carry_out(request, given, rule)
+            else:
+                text = _error(verdict.status, verdict.description, verdict.parameters)
+                wait = verdict.parameters.get("retry_after")
+                self._write(verdict.status, text, retry_after=wait)
+            return self._transport is not None
+
+        server.queue.send(send, request.began, judged)
+
+    def _send(self, request: Request, given: Parameters) -> Send | None:
+        """What the flood model is asked about; None of what sends no message."""
+        chat_id, world = given.number("chat_id"), self._server.world
+        if request.method not in MESSAGES or chat_id not in world.chats:
+            return None
+        assert request.bot is not None
+        files, items = given.files.values(), 1
+        if request.method == "sendmediagroup":
+            items = max(1, given.text("media").count('"media"'))
+        size_bytes = sum(file.size_bytes for file in files)
+        return Send(request.bot.username, chat_id, size_bytes, items, is_upload=bool(files))
+
+    def _carry_out(self, request: Request, given: Parameters, rule: Rule | None) -> None:
+        server = self._server
+        assert request.bot is not None
+        try:
             result = server.world.answer(request.bot, request.method, given, int(time.time()))
         except ApiError as error:
             self._answer_error(error, whole=True)
             return
         if rule is not None and rule.cut == "answer":
             self._reset()
+            return
+        if rule is not None and rule.delivers:
+            self._fail_by(rule)
             return
         latency_s = server.latency_s if request.method.startswith("send") else 0.0
         delay_s = latency_s + (rule.delay_s if rule is not None else 0.0)

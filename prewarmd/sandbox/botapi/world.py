@@ -119,6 +119,11 @@ class World:
             return self._answers[method](bot, given, now_s)
         raise ApiError(404, "Not Found: method not found")
 
+    def content(self, username: str, file_id: str) -> str | None:
+        """The SHA-256 behind a file_id, if that bot may use it."""
+        ids = (bot.id for bot in self.bots.values() if bot.username == username)
+        return next((self.files.content_of(each, file_id) for each in ids), None)
+
     def _log_out(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
         self._logged_out.add(bot.token)
         return True
