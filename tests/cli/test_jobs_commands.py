@@ -46,7 +46,7 @@ def test_kind_overrides_the_extension(served: Site) -> None:
         (("warm", "--bot", "shop", "x" * 1025), "1024"),
         (("warm", "--bot", "nobody", "n/1.jpg"), "bot"),
         (("warm", "--bot", "shop", "--bucket", "other", "n/2.jpg"), "bucket"),
-        (("warm", "--bot", "shop", "--kind", "sticker", "n/3.jpg"), "sticker"),
+        (("warm", "--bot", "shop", "--kind", "poster", "n/3.jpg"), "poster"),
         (("warm", "--bot", "shop", "--from", "no-such-file"), "no-such-file"),
         (("jobs", "list", "--state", "done"), "done"),
     ],

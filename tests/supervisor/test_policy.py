@@ -8,7 +8,7 @@ from prewarmd.config.tree import Config
 from prewarmd.core.jobs import Kind
 from prewarmd.supervisor.daemon import policy_of, spec_of
 
-PHOTO_BYTES = 10 << 20
+PHOTO_BYTES, NOTE_BYTES = 10 << 20, 12 << 20
 
 
 def config(tmp_path: Path, **telegram: str) -> Config:
@@ -29,7 +29,7 @@ def test_a_photo_that_may_become_a_document_may_be_as_large(
     """It would fail as TooLarge before anybody looked at it; and where it may not, it would be
     downloaded for nothing."""
     falls_back = policy_of(config(tmp_path, server=server)).size_max
-    assert falls_back == dict.fromkeys(Kind, most)
+    assert falls_back == dict.fromkeys(Kind, most) | {Kind.VIDEO_NOTE: NOTE_BYTES}
     fails = policy_of(config(tmp_path, server=server, photo_fallback="fail")).size_max
     assert fails == falls_back | {Kind.PHOTO: PHOTO_BYTES}
 
