@@ -20,8 +20,8 @@ import uvloop
 from prewarmd.core.faults import FAULTS
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.landing import Landing
-from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import AT_ONCE
+from prewarmd.worker.refusals import ObjectError
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec
 from tests.support.loops import opened, until_true

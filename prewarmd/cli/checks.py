@@ -22,7 +22,8 @@ from prewarmd.config.tree import Bot, Chat, Config
 from prewarmd.errors import NotRunningError, UnreadyError
 from prewarmd.supervisor.daemon import spec_of
 from prewarmd.worker.answers import Refused
-from prewarmd.worker.r2 import ObjectError, ObjectStore
+from prewarmd.worker.r2 import ObjectStore
+from prewarmd.worker.refusals import ObjectError
 from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
 

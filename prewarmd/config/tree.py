@@ -118,6 +118,7 @@ class R2(Section):
     header_timeout_s: Annotated[Seconds, Field(gt=0)] = 30.0
     body_timeout_s: Annotated[Seconds, Field(gt=0)] = 60.0
     ca_file: Path | None = None
+    downloads: Literal["direct", "aiobotocore"] = "direct"
     key_pattern: Annotated[str, AfterValidator(_key_pattern)] = "{bot}/{kind}/{sha256}.{ext}"
     buckets: tuple[Bucket, ...] = ()
 

@@ -106,6 +106,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
             connect_timeout_s=r2.connect_timeout_s,
             header_timeout_s=r2.header_timeout_s,
             body_timeout_s=r2.body_timeout_s,
+            downloads=r2.downloads,
         ),
         telegram=TelegramSpec(
             api_base=telegram.api_base,

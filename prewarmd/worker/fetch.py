@@ -23,7 +23,7 @@ import html
 import re
 import ssl
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import Protocol
@@ -42,9 +42,9 @@ from prewarmd.worker.http.errors import (
 from prewarmd.worker.http.head import Head
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
-from prewarmd.worker.landing import Landing
-from prewarmd.worker.r2 import ObjectError, UnchangedError, code_of
+from prewarmd.worker.landing import Landing, Memory
 from prewarmd.worker.ranges import AT_ONCE, RANGED_BYTES, Part, Parts, RangelessError
+from prewarmd.worker.refusals import ObjectError, UnchangedError, code_of
 from prewarmd.worker.signing import Credentials, Signer, object_path
 from prewarmd.worker.spec import StoreSpec
 
@@ -68,10 +68,6 @@ class CredentialSource(Protocol):
 
     async def credentials(self, *, anew: bool = False) -> Credentials:
         """Present ones; `anew`: not those that were refused. Raises ObjectError."""
-
-
-Memory = Callable[[int, str], Awaitable[memoryview]]
-"""Memory of a size, for an object with that ETag; whoever waits for it may be cancelled."""
 
 
 class Fetcher:
@@ -113,7 +109,7 @@ class Fetcher:
         """Land an object, whole and verified; its ETag. Raises UnchangedError when it still has
         `etag`, ObjectError otherwise. When this returns, raises or is cancelled, nothing refers to
         the memory, and who follows the landing knows."""
-        try:
+        with landing:
             parts = Parts(landing, self._ranged_bytes)
             order = await self.order(bucket, key, etag, parts, memory)
             try:
@@ -122,11 +118,6 @@ class Fetcher:
                 order.parts.begin_anew(takes_ranges=False)
                 await self._gather(order)
             await landing.verify()
-        except ObjectError as error:
-            landing.fail(ObjectError(error.code, error.detail))  # without its frames
-            raise
-        finally:
-            landing.fail(ObjectError("Stopped", "the fetch was given up"))
         return landing.etag
 
     async def order(

@@ -11,13 +11,15 @@ and hash to the same as far as it was told of.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.refusals import ObjectError
 
 HASHED_AT_ONCE = 64 << 10
 """Bytes: fewer would cost more in calls than in hashing, more would lie cold."""
 HASHED_AT_ONCE_MAX = 1 << 20
+Memory = Callable[[int, str], Awaitable[memoryview]]
+"""Memory of a size, for an object with that ETag; whoever waits for it may be cancelled."""
 
 
 class Landing:
@@ -146,6 +148,14 @@ class Landing:
         if not self.is_verified and self.failure is None:
             self.failure = why
             self._wake()
+
+    def __enter__(self) -> None:
+        """Within, it lands; behind, whoever follows knows how that ended."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ObjectError):
+            self.fail(ObjectError(error.code, error.detail))  # without its frames
+        self.fail(ObjectError("Stopped", "the fetch was given up"))
 
     # -- who follows -----------------------------------------------------------------------------
 

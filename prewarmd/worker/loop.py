@@ -22,7 +22,8 @@ from prewarmd.worker.answers import Accepted, Refused
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.landing import Landing
 from prewarmd.worker.media import Media, Trailing, Ways, Whole
-from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
+from prewarmd.worker.r2 import ObjectStore
+from prewarmd.worker.refusals import ObjectError, UnchangedError
 from prewarmd.worker.relay import AT_ONCE as RELAYS_AT_ONCE
 from prewarmd.worker.relay import Passing
 from prewarmd.worker.spec import ChildSpec
@@ -41,6 +42,9 @@ class Worker:
         self._board = board
         self._store = ObjectStore(spec.store)
         self._fetcher = Fetcher(spec.store, self._store)
+        by_library = spec.store.downloads == "aiobotocore"
+        self._getter = self._store if by_library else self._fetcher
+        """Of objects that land here; those that pass through come by the fetcher."""
         self._telegram = Telegram(spec.telegram, spec.tokens)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._extents: dict[int, asyncio.Future[verbs.Into]] = {}
@@ -197,7 +201,7 @@ class Worker:
 
         landing = Landing(extent, progress, verb.sha256)
         self._landings[verb.task] = landing
-        etag = await self._fetcher.get(verb.bucket, verb.key, verb.etag, landing, memory)
+        etag = await self._getter.get(verb.bucket, verb.key, verb.etag, landing, memory)
         row.advance(Stage.VERIFIED, time.monotonic_ns())
         return reports.Fetched(verb.task, landing.size_bytes, landing.sha256, etag)
 

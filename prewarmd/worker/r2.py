@@ -1,19 +1,16 @@
 """The object store by way of aiobotocore: list, find credentials, name what went wrong, and
-whatever is unusual. Its GET is what `fetch` is held against; children do not use it.
+whatever is unusual. Its GET costs eight times the CPU of `fetch`'s; it is what that is held
+against, and what stands in for it where somebody wants that (`r2.downloads`).
 
 Its retries are off, because retrying is the engine's; its checksum options are `when_required`,
 because R2 refuses the defaults; gzip is never negotiated. Every failure becomes an `ObjectError`
 with a code of `core.faults`; its text never holds a signature or a secret.
-
-Error codes: R2's documentation, "Error codes"; S3's for other stores.
 """
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -21,45 +18,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import exceptions as boto
 
+from prewarmd.worker.landing import Landing, Memory
+from prewarmd.worker.refusals import ObjectError, UnchangedError, code_of
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec
-
-_CODES = {
-    "NoSuchKey": "NoSuchKey",
-    "404": "NoSuchKey",
-    "NotFound": "NoSuchKey",
-    "NoSuchBucket": "NoSuchBucket",
-    "AccessDenied": "BadCredentials",
-    "403": "BadCredentials",
-    "401": "BadCredentials",
-    "Unauthorized": "BadCredentials",
-    "InvalidAccessKeyId": "BadCredentials",
-    "SignatureDoesNotMatch": "BadCredentials",
-    "ExpiredToken": "BadCredentials",
-    "InvalidToken": "BadCredentials",
-    "NotEntitled": "BadCredentials",
-    "RequestTimeTooSkewed": "BadCredentials",
-    "PreconditionFailed": "ObjectChanged",
-    "412": "ObjectChanged",
-}
-
-
-class ObjectError(Exception):
-    """A request to the store failed; `code` is a key of `core.faults.FAULTS`."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-        self.detail = detail
-
-
-class UnchangedError(Exception):
-    """304: the object is still the one with the ETag that was asked about."""
-
-
-def code_of(theirs: str, status: int) -> str:
-    """Our code for a store's own, or for its status where it gives none that we know."""
-    return _CODES.get(theirs) or ("BadCredentials" if status in (401, 403) else "StoreError")
 
 
 def _named(error: BaseException) -> ObjectError:
@@ -93,35 +55,6 @@ def _named(error: BaseException) -> ObjectError:
 
 
 FOREIGN = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, TimeoutError, OSError)
-
-
-@dataclass(slots=True)
-class Body:
-    """A GET whose head is in."""
-
-    size_bytes: int
-    etag: str
-    stream: aiohttp.StreamReader
-
-    async def into(self, extent: memoryview, progress: Any) -> str:
-        """Land the body in `extent`, exactly; the SHA-256 of what came, in hex."""
-        digest = hashlib.sha256()
-        done = 0
-        try:
-            while done < self.size_bytes:
-                chunk = await self.stream.readany()
-                if not chunk:
-                    raise ObjectError("ShortBody", f"{done} of {self.size_bytes} bytes came")
-                end = done + len(chunk)
-                if end > self.size_bytes:
-                    raise ObjectError("StoreError", "more bytes came than were announced")
-                extent[done:end] = chunk
-                digest.update(chunk)
-                done = end
-                progress(done)
-        except FOREIGN as error:
-            raise _named(error) from None
-        return digest.hexdigest()
 
 
 class ObjectStore:
@@ -163,9 +96,24 @@ class ObjectStore:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def get(self, bucket: str, key: str, etag: str, landing: Landing, memory: Memory) -> str:
+        """As `Fetcher.get`, in one piece, and never taken up where it broke."""
+        with landing:
+            async with self._opened(bucket, key, etag) as (size_bytes, theirs, stream):
+                if not size_bytes:
+                    raise ObjectError("EmptyObject", "the object has no bytes")
+                landing.begin(size_bytes, theirs)
+                if not landing.has_memory:
+                    landing.view = await memory(size_bytes, theirs)
+                await _land(landing, stream)
+            await landing.verify()
+        return landing.etag
+
     @asynccontextmanager
-    async def get(self, bucket: str, key: str, etag: str = "") -> AsyncIterator[Body]:
-        """GET an object; raises UnchangedError when it still has `etag`, ObjectError otherwise."""
+    async def _opened(
+        self, bucket: str, key: str, etag: str
+    ) -> AsyncIterator[tuple[int, str, aiohttp.StreamReader]]:
+        """An object's size, ETag and bytes to come."""
         condition = {"IfNoneMatch": f'"{etag}"'} if etag else {}
         try:
             async with asyncio.timeout(self._spec.connect_timeout_s + self._spec.header_timeout_s):
@@ -182,7 +130,7 @@ class ObjectStore:
             size_bytes = answer.get("ContentLength")
             if size_bytes is None:
                 raise ObjectError("StoreError", "the store names no Content-Length")
-            yield Body(size_bytes, str(answer.get("ETag", "")).strip('"'), response.content)
+            yield size_bytes, str(answer.get("ETag", "")).strip('"'), response.content
         finally:
             # What was not read to its end cannot be used for another request.
             if response.content.at_eof():
@@ -240,3 +188,21 @@ class ObjectStore:
             await self._client.list_objects_v2(Bucket=bucket, MaxKeys=1)
         except FOREIGN as error:
             raise _named(error) from None
+
+
+async def _land(landing: Landing, stream: aiohttp.StreamReader) -> None:
+    """All of its bytes, and no others."""
+    done, size_bytes = 0, landing.size_bytes
+    try:
+        while done < size_bytes:
+            chunk = await stream.readany()
+            if not chunk:
+                raise ObjectError("ShortBody", f"{done} of {size_bytes} bytes came")
+            end = done + len(chunk)
+            if end > size_bytes:
+                raise ObjectError("StoreError", "more bytes came than were announced")
+            landing.stretch(done, end)[:] = chunk
+            landing.landed(0, done, end)
+            done = end
+    except FOREIGN as error:
+        raise _named(error) from None

@@ -13,7 +13,7 @@ from collections import deque
 from prewarmd.worker.http.answer import Place
 from prewarmd.worker.http.head import Head
 from prewarmd.worker.landing import Landing
-from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.refusals import ObjectError
 
 RANGED_BYTES = 16 << 20
 """Objects from this size on come in parts. A store that bounds each connection would bring smaller

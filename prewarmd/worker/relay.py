@@ -13,13 +13,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable
 
-from prewarmd.worker.fetch import Fetcher, Memory, Order
+from prewarmd.worker.fetch import Fetcher, Order
 from prewarmd.worker.http.connection import Connection
 from prewarmd.worker.http.head import Head
-from prewarmd.worker.landing import Landing, check_promise
+from prewarmd.worker.landing import Landing, Memory, check_promise
 from prewarmd.worker.media import Media, Ways
-from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import Part, Parts, RangelessError
+from prewarmd.worker.refusals import ObjectError
 
 CELL_BYTES, CELLS = 2 << 20, 6
 AT_ONCE = 4

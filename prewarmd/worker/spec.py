@@ -18,6 +18,8 @@ class StoreSpec:
     header_timeout_s: float = 30.0
     body_timeout_s: float = 60.0
     """Idle, between two reads."""
+    downloads: str = "direct"
+    """Over connections of our own, or by "aiobotocore"."""
 
 
 @dataclass(frozen=True, slots=True)

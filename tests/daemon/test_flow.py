@@ -240,3 +240,19 @@ async def test_a_connection_that_breaks_is_tried_again(house: House, cut: str) -
         assert len(await house.deliveries(stored)) == 1 + duplicates
         status = await daemon.ask("GET", "/v1/status")
         assert status["catalogue"]["possible_duplicates"] == duplicates
+
+
+async def test_downloads_by_aiobotocore_end_alike(house: House) -> None:
+    """The way round our own connections, for a store that only its own library understands: small
+    media, one whose upload follows its download, and one that is not what was promised."""
+    small, large = await house.store(), await house.store(form=Format.MP4, size_bytes=2_000_000)
+    other = await house.store()
+    by_library = ("[r2]\n", '[r2]\ndownloads = "aiobotocore"\n')
+    async with house.daemon(replace=by_library) as daemon:
+        for stored in (small, large):
+            job = await house.warmed(daemon, stored)
+            assert (job["state"], job["sha256"]) == ("ready", stored.sha256)
+            assert len(await house.deliveries(stored)) == 1
+        wrong = await house.warmed(daemon, other, sha256=small.sha256[::-1])
+        assert wrong["error"]["code"] == "Sha256Mismatch"
+        assert await house.deliveries(other) == []

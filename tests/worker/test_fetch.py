@@ -3,7 +3,6 @@ servers that misbehave on purpose."""
 
 import asyncio
 import email.utils
-import hashlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from prewarmd.core.faults import FAULTS
 from prewarmd.sandbox.town import Town
 from prewarmd.worker.fetch import TRIES_MAX, Fetcher
-from prewarmd.worker.landing import Landing
-from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
+from prewarmd.worker.r2 import ObjectStore
+from prewarmd.worker.refusals import UnchangedError
 from prewarmd.worker.signing import Credentials
 from prewarmd.worker.spec import StoreSpec
 from tests.worker.http.servers import Script, answering, request_of, serving
-from tests.worker.test_r2 import HEAD, get, misbehaving, spec_of
+from tests.worker.test_r2 import HEAD, landed, misbehaving, refusal, spec_of
 
 KEYS = Credentials("id", "secret")
 NOW = 1_800_000_000.0
@@ -50,32 +48,6 @@ def lean(url: str, source: Source | None = None, connections: int = 4, **options
     return Fetcher(spec, source or Source(), clock=lambda: NOW, **options)
 
 
-async def landed(
-    fetcher: Fetcher, bucket: str = "media", key: str = "x", etag: str = "", size: int | None = None
-) -> tuple[bytes, str, str]:
-    """Bytes, hash and ETag of an object; its memory is asked for unless the size is told."""
-
-    async def memory(size_bytes: int, _: str) -> memoryview:
-        return memoryview(bytearray(size_bytes))
-
-    steps: list[int] = []
-    view = None if size is None else memoryview(bytearray(size))
-    landing = Landing(view, steps.append)
-    got = await fetcher.get(bucket, key, etag, landing, memory)
-    assert landing.view is not None
-    assert steps[-1] == len(landing.view)
-    assert hashlib.sha256(landing.view).hexdigest() == landing.sha256
-    return bytes(landing.view), landing.sha256, got
-
-
-async def refusal(fetcher: Fetcher, bucket: str = "media", key: str = "x") -> ObjectError:
-    """The error of a GET that must fail."""
-    with pytest.raises(ObjectError) as failed:
-        await landed(fetcher, bucket, key)
-    assert failed.value.code in FAULTS
-    return failed.value
-
-
 # -- beside aiobotocore ----------------------------------------------------------------------------
 
 
@@ -94,15 +66,14 @@ async def test_both_paths_give_the_same_of_a_real_store(town: Town) -> None:
         for key, data in objects.items():
             if ".." not in key:  # aiobotocore asks for another key than it was told
                 await town.store.put(key, data)
-                theirs = await get(store, "media", key)
+                theirs = await landed(store, key=key)
                 for size in (None, len(data), len(data) + 1):
                     assert await landed(fetcher, key=key, size=size) == theirs
                 with pytest.raises(UnchangedError):
                     await landed(fetcher, key=key, etag=theirs[2])
         for bucket, key in (("media", "fetch/never"), ("no-such-bucket", "x")):
-            with pytest.raises(ObjectError) as failed:
-                await get(store, bucket, key)
-            assert (await refusal(fetcher, bucket, key)).code == failed.value.code
+            refused = await refusal(store, bucket, key)
+            assert (await refusal(fetcher, bucket, key)).code == refused.code
         await fetcher.close()
 
 
@@ -172,9 +143,8 @@ async def test_both_paths_name_a_fault_alike(
                        body_timeout_s=0.5)  # fmt: skip
         async with ObjectStore(spec) as store:
             fetcher = Fetcher(spec, store)
-            with pytest.raises(ObjectError) as theirs:
-                await get(store, "media", "x")
-            assert (await refusal(fetcher)).code == theirs.value.code
+            theirs = await refusal(store)
+            assert (await refusal(fetcher)).code == theirs.code
             await fetcher.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from prewarmd.core.faults import FAULTS
 from prewarmd.worker.landing import HASHED_AT_ONCE_MAX, Landing
-from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.refusals import ObjectError
 from tests.support.loops import begun, until_true
 
 BODY = os.urandom(10 << 20)

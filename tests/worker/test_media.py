@@ -19,7 +19,7 @@ from prewarmd.worker.http.errors import TimedOutError
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.landing import HASHED_AT_ONCE, Landing
 from prewarmd.worker.media import Trailing, Ways
-from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.refusals import ObjectError
 from prewarmd.worker.spec import TelegramSpec
 from prewarmd.worker.telegram import Telegram
 from tests.support.loops import OnLoop, begun, until_true

@@ -5,13 +5,15 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from prewarmd.core.faults import FAULTS
 from prewarmd.sandbox.town import Town
-from prewarmd.worker.r2 import ObjectError, ObjectStore, UnchangedError
+from prewarmd.worker.landing import Landing, Memory
+from prewarmd.worker.r2 import ObjectStore
+from prewarmd.worker.refusals import ObjectError, UnchangedError
 from prewarmd.worker.spec import StoreSpec
 
 
@@ -24,24 +26,39 @@ def spec_of(town: Town, **changes: Any) -> StoreSpec:
     return replace(spec, **changes)
 
 
-async def get(store: ObjectStore, bucket: str, key: str, etag: str = "") -> tuple[bytes, str, str]:
-    """Bytes, hash and ETag of an object."""
-    async with store.get(bucket, key, etag) as body:
-        extent = bytearray(body.size_bytes)
-        steps: list[int] = []
-        with memoryview(extent) as view:
-            sha256 = await body.into(view, steps.append)
-        assert steps == sorted(steps)
-        assert not steps or steps[-1] == body.size_bytes
-        return bytes(extent), sha256, body.etag
+class Getter(Protocol):
+    """Either way to an object."""
+
+    async def get(self, bucket: str, key: str, etag: str, landing: Landing, memory: Memory) -> str:
+        """See Fetcher."""
 
 
-async def fault(store: ObjectStore, bucket: str, key: str) -> str:
-    """The code of a GET that must fail."""
+async def landed(
+    getter: Getter, bucket: str = "media", key: str = "x", etag: str = "",
+    size: int | None = None, steps: list[int] | None = None,
+) -> tuple[bytes, str, str]:  # fmt: skip
+    """Bytes, hash and ETag of an object; its memory is asked for unless the size is told, and how
+    many bytes had landed is added to `steps`."""
+
+    async def memory(size_bytes: int, _: str) -> memoryview:
+        return memoryview(bytearray(size_bytes))
+
+    steps = [] if steps is None else steps
+    view = None if size is None else memoryview(bytearray(size))
+    landing = Landing(view, steps.append)
+    got = await getter.get(bucket, key, etag, landing, memory)
+    assert landing.view is not None
+    assert steps[-1] == len(landing.view)
+    assert hashlib.sha256(landing.view).hexdigest() == landing.sha256
+    return bytes(landing.view), landing.sha256, got
+
+
+async def refusal(getter: Getter, bucket: str = "media", key: str = "x") -> ObjectError:
+    """The error of a GET that must fail."""
     with pytest.raises(ObjectError) as failed:
-        await get(store, bucket, key)
+        await landed(getter, bucket, key)
     assert failed.value.code in FAULTS
-    return failed.value.code
+    return failed.value
 
 
 async def test_a_body_lands_whole_and_hashed(town: Town) -> None:
@@ -49,13 +66,15 @@ async def test_a_body_lands_whole_and_hashed(town: Town) -> None:
     data = bytes(range(251)) * 80_000
     await town.store.put("r2/large.bin", data)
     async with ObjectStore(spec_of(town)) as store:
-        got, sha256, etag = await get(store, "media", "r2/large.bin")
+        steps: list[int] = []
+        got, sha256, etag = await landed(store, key="r2/large.bin", steps=steps)
+        assert steps == sorted(steps)
         assert got == data
         assert sha256 == hashlib.sha256(data).hexdigest()
         with pytest.raises(UnchangedError):
-            await get(store, "media", "r2/large.bin", etag)
+            await landed(store, key="r2/large.bin", etag=etag)
         await town.store.put("r2/large.bin", b"other")
-        assert (await get(store, "media", "r2/large.bin", etag))[0] == b"other"
+        assert (await landed(store, key="r2/large.bin", etag=etag))[0] == b"other"
 
 
 async def test_keys_of_every_sort_are_found(town: Town) -> None:
@@ -64,7 +83,7 @@ async def test_keys_of_every_sort_are_found(town: Town) -> None:
     async with ObjectStore(spec_of(town)) as store:
         for key in keys:
             await town.store.put(key, key.encode())
-            assert (await get(store, "media", key))[0] == key.encode()
+            assert (await landed(store, key=key))[0] == key.encode()
 
 
 async def test_pages_of_a_listing_continue_behind_a_key(town: Town) -> None:
@@ -82,15 +101,15 @@ async def test_pages_of_a_listing_continue_behind_a_key(town: Town) -> None:
 async def test_refusals_have_their_codes(town: Town) -> None:
     """What is missing, what is not allowed, what is not there."""
     async with ObjectStore(spec_of(town)) as store:
-        assert await fault(store, "media", "r2/never") == "NoSuchKey"
-        assert await fault(store, "no-such-bucket", "x") == "NoSuchBucket"
+        assert (await refusal(store, "media", "r2/never")).code == "NoSuchKey"
+        assert (await refusal(store, "no-such-bucket", "x")).code == "NoSuchBucket"
         await store.check_bucket("media")
     async with ObjectStore(spec_of(town, secret_access_key="0" * 32)) as store:
-        assert await fault(store, "media", "r2/never") == "BadCredentials"
+        assert (await refusal(store, "media", "r2/never")).code == "BadCredentials"
     async with ObjectStore(spec_of(town, access_key_id="nobody")) as store:
-        assert await fault(store, "media", "r2/never") == "BadCredentials"
+        assert (await refusal(store, "media", "r2/never")).code == "BadCredentials"
     async with ObjectStore(spec_of(town, endpoint="http://127.0.0.1:9")) as store:
-        assert await fault(store, "media", "r2/never") == "StoreUnreachable"
+        assert (await refusal(store, "media", "r2/never")).code == "StoreUnreachable"
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -142,4 +161,4 @@ async def test_a_server_that_misbehaves_is_a_named_fault(
         spec = spec_of(town, endpoint=endpoint, connect_timeout_s=0.5, header_timeout_s=0.5,
                        body_timeout_s=0.5)  # fmt: skip
         async with ObjectStore(spec) as store:
-            assert await fault(store, "media", "x") == code
+            assert (await refusal(store, "media", "x")).code == code

@@ -14,7 +14,8 @@ from tests.support.loops import until_true
 from tests.worker.http.servers import serving as serving_script
 from tests.worker.http.servers import silence
 from tests.worker.stores import Ask, Misdeed, RangedStore, meeting, refusal_of
-from tests.worker.test_fetch import landed, lean, refusal
+from tests.worker.test_fetch import lean
+from tests.worker.test_r2 import landed, refusal
 
 BODY = os.urandom(RANGED_BYTES + 100_001)
 STEP = -(-len(BODY) // AT_ONCE // 65536) * 65536

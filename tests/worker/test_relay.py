@@ -20,7 +20,7 @@ from prewarmd.worker.http.dialer import Dialer, Origin
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.http.pool import Pool
 from prewarmd.worker.media import Ways
-from prewarmd.worker.r2 import ObjectError
+from prewarmd.worker.refusals import ObjectError
 from prewarmd.worker.relay import CELL_BYTES, CELLS, Passing
 from prewarmd.worker.spec import StoreSpec
 from tests.support.loops import OnLoop, opened, until_true
@@ -29,7 +29,7 @@ from tests.worker.http.servers import Wire, request_of, reset, serving, silence
 from tests.worker.http.test_connection import talk
 from tests.worker.recipients import POST, TAIL, Recipient, reading
 from tests.worker.stores import Ask, Misdeed, RangedStore, refusal_of
-from tests.worker.test_fetch import landed
+from tests.worker.test_r2 import landed
 
 LONG = Patience(head_s=15, idle_s=15, slow_s=15, slow_bytes=0)
 SIZE_BYTES = 3 * CELL_BYTES + 12_345

@@ -66,13 +66,14 @@ import pytest
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.http.patience import Patience
 from prewarmd.worker.landing import Landing
-from prewarmd.worker.r2 import ObjectError
 from prewarmd.worker.ranges import AT_ONCE
+from prewarmd.worker.refusals import ObjectError
 from prewarmd.worker.signing import Credentials
 from tests.support.catalogue import check_rows
 from tests.worker.http.servers import answering, reset, serving, silence, while_there
 from tests.worker.stores import Ask, RangedStore, refusal_of
-from tests.worker.test_fetch import Source, forbidden, landed, lean, refusal
+from tests.worker.test_fetch import Source, forbidden, lean
+from tests.worker.test_r2 import landed, refusal
 
 RANGED_BYTES = 1 << 20
 BODY = os.urandom(RANGED_BYTES + 4321)
