@@ -55,6 +55,7 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     ("need administrator rights", "ChatRefused"),
     ("chat_write_forbidden", "ChatRefused"),
     ("chat_admin_required", "ChatRefused"),
+    ("chat_send_", "ChatRefused"),  # CHAT_SEND_PHOTOS_FORBIDDEN and its like
     ("topic_closed", "ChatRefused"),
     ("message thread not found", "ChatRefused"),
     ("voice_messages_forbidden", "ChatRefused"),
@@ -67,6 +68,8 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     ("photo_save_file_invalid", "MediaRefused"),
     ("unsupported extension", "MediaRefused"),
     ("wrong file identifier", "MediaRefused"),
+    ("remote file identifier", "MediaRefused"),
+    ("can't use file of type", "MediaRefused"),
     ("type of file mismatch", "MediaRefused"),
 )
 _BY_STATUS: dict[int, str] = {
