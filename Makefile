@@ -21,7 +21,7 @@ MODULES ?=
 RUN_ENV := $(if $(WORKERS),PREWARMD_WORKERS=$(WORKERS)) $(if $(SLOTS),PREWARMD_SLOTS=$(SLOTS)) $(if $(CACHE),PREWARMD_CACHE__BYTES=$(CACHE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts run status bench bench-queue bench-data sim sim-teeth mutation kill-stack transfers marathon conformance unit-check diagrams lock clean
+.PHONY: help setup demo test check format lint types contracts run status bench bench-queue bench-data sim sim-teeth mutation kill-stack transfers marathon conformance live-smoke unit-check diagrams lock clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ marathon: $(STAMP) ## Media of every kind through a Telegram that floods and fai
 
 conformance: $(STAMP) ## Foreign Bot API clients against the sandbox, each in an environment of its own
 	@$(BIN)/python -m tests.conformance $(ARGS)
+
+live-smoke: $(STAMP) ## What Telegram itself answers, beside the sandbox (CHAT=-100... TOKEN_FILE=...)
+	@test -n "$(CHAT)" -a -n "$(TOKEN_FILE)" || { echo "say where: make live-smoke CHAT=-100... TOKEN_FILE=/path (a throw-away bot's)"; exit 1; }
+	@$(BIN)/python -m tests.live_smoke --chat=$(CHAT) --token-file $(TOKEN_FILE) $(ARGS)
 
 unit-check: $(STAMP) ## Have systemd judge the unit file (needs systemd-analyze)
 	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: apt install systemd"; exit 1; }
