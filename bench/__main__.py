@@ -4,7 +4,16 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("channel_roundtrip", "engine", "queue", "eviction", "rates", "idle", "end_to_end")
+NAMES = (
+    "channel_roundtrip",
+    "engine",
+    "queue",
+    "eviction",
+    "rates",
+    "idle",
+    "end_to_end",
+    "botapi",
+)
 
 
 def main() -> int:

@@ -65,13 +65,16 @@ class BotApi:
         port: int = 0,
         server: Literal["hosted", "local"] = "hosted",
         floods: dict[str, Any] | None = None,
+        hashes: bool = True,
     ) -> None:
-        """`floods`: fields of `FloodPolicy`; None: nobody is ever too fast."""
+        """`floods`: fields of `FloodPolicy`; None: nobody is ever too fast. Without `hashes` files
+        are told apart by their first bytes alone, which costs less."""
         self.bots = bots
         self.port = port
         self._server = server
         self._latency_s = latency_s
         self._floods = floods
+        self._hashes = hashes
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +104,7 @@ class BotApi:
             "server": self._server,
             "latency_s": self._latency_s,
             "floods": self._floods,
+            "hashes": self._hashes,
         }
         process.stdin.write(orjson.dumps(given) + b"\n")
         process.stdin.flush()

@@ -1,9 +1,9 @@
 """The Bot API server as a process: `python -m prewarmd.sandbox.botapi`.
 
 Standard input: one line of JSON, `{"bots": [[token, username]], "chats": [[id, type, title]],
-"port": 0, "server": "hosted", "latency_s": 0, "floods": null}`; `floods` has fields of
-`FloodPolicy`, or {} for its defaults. Standard output: one line, the port. It serves until standard
-input ends, so it never outlives whoever started it.
+"port": 0, "server": "hosted", "latency_s": 0, "floods": null, "hashes": true}`; `floods` has fields
+of `FloodPolicy`, or {} for its defaults. Standard output: one line, the port. It serves until
+standard input ends, so it never outlives whoever started it.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ async def serve() -> None:
         world,
         latency_s=given.get("latency_s", 0.0),
         floods=None if floods is None else FloodPolicy(**floods),
+        hashes=given.get("hashes", True),
     )
     listening = await loop.create_server(
         server.connection, "127.0.0.1", given.get("port", 0), backlog=1024

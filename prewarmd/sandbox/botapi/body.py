@@ -65,21 +65,25 @@ def _as_text(value: object) -> str:
 class _File:
     """One file part."""
 
-    def __init__(self, name: str, file_name: str) -> None:
+    def __init__(self, name: str, file_name: str, *, hashes: bool) -> None:
         self.name = name
         self._file_name = file_name
         self._hash = hashlib.sha256()
+        self._hashes = hashes
         self._head = bytearray()
         self._keep = PHOTO_BYTES_MAX if name == "photo" else KEPT_BYTES
         self._size_bytes = 0
 
     def feed(self, data: bytes | bytearray) -> None:
-        self._hash.update(data)
+        if self._hashes or not self._size_bytes:
+            self._hash.update(data)
         self._size_bytes += len(data)
         if len(self._head) < self._keep:
             self._head += data
 
     def finish(self) -> Upload:
+        if not self._hashes:
+            self._hash.update(str(self._size_bytes).encode())
         sniffed = sniff(self._head)
         data = bytes(self._head) if self._size_bytes <= KEPT_BYTES else None
         return Upload(self._file_name, self._size_bytes, self._hash.hexdigest(), sniffed, data)
@@ -88,7 +92,8 @@ class _File:
 class _Form:
     """multipart/form-data."""
 
-    def __init__(self, boundary: str) -> None:
+    def __init__(self, boundary: str, *, hashes: bool) -> None:
+        self._hashes = hashes
         self._parser = PushMultipartParser(boundary, max_segment_count=500)
         self._given = Parameters()
         self._file: _File | None = None
@@ -120,7 +125,7 @@ class _Form:
         # The whole of a photo is wanted; under which name it comes is known only by attach://.
         name = segment.name
         wanted = {text.removeprefix("attach://"): key for key, text in self._given.texts.items()}
-        self._file = _File(wanted.get(name, name), segment.filename)
+        self._file = _File(wanted.get(name, name), segment.filename, hashes=self._hashes)
         self._name = name
 
     def _grow(self, data: bytes | bytearray) -> None:
@@ -144,12 +149,12 @@ class _Form:
         return self._given
 
 
-def body_of(content_type: str) -> Body:
-    """A reader for a content type."""
+def body_of(content_type: str, *, hashes: bool = True) -> Body:
+    """A reader for a content type; without `hashes` a file is told by its first bytes and its size."""
     kind, options = parse_options_header(content_type)
     if kind == "multipart/form-data":
         boundary = options.get("boundary", "")
         if not boundary or len(boundary) > 70:
             raise ApiError(400, "Bad Request: wrong multipart boundary")
-        return _Form(boundary)
+        return _Form(boundary, hashes=hashes)
     return _Text(is_json=kind == "application/json")

@@ -40,9 +40,15 @@ class Server:
     """What all connections share."""
 
     def __init__(
-        self, world: World, *, latency_s: float = 0.0, floods: FloodPolicy | None = None
+        self,
+        world: World,
+        *,
+        latency_s: float = 0.0,
+        floods: FloodPolicy | None = None,
+        hashes: bool = True,
     ) -> None:
         self.world = world
+        self.hashes = hashes
         self.queue = Queue(Flood(floods)) if floods is not None else None
         """None: nobody is ever too fast."""
         self.script = Script()
@@ -200,7 +206,7 @@ class Connection(asyncio.Protocol):
         if declared > self._server.world.files.bytes_max + (1 << 20):
             raise ApiError(413, "Request Entity Too Large")
         if request.headers.get("content-type"):
-            request.body = body_of(request.headers["content-type"])
+            request.body = body_of(request.headers["content-type"], hashes=self._server.hashes)
         self.uploading = request.method.startswith("send")
         request.rule = self._server.script.take(
             request.method, request.bot.username, None, early=True
