@@ -150,7 +150,7 @@ class _Form:
 
 
 def body_of(content_type: str, *, hashes: bool = True) -> Body:
-    """A reader for a content type; without `hashes` a file is told by its first bytes and its size."""
+    """A reader for a content type; without `hashes` a file is its first bytes and its size."""
     kind, options = parse_options_header(content_type)
     if kind == "multipart/form-data":
         boundary = options.get("boundary", "")
