@@ -97,7 +97,8 @@ def _figures(status: dict[str, Any]) -> RenderableType:
     grid.add_column()
     cache, latency, catalogue = status["cache"], status["latency"], status["catalogue"]
     grid.add_row("jobs", _counts(status["jobs"]))
-    grid.add_row("queue", _counts(status["queue"]["by_kind"]))
+    queued = {kind: many for kind, many in status["queue"]["by_kind"].items() if many}
+    grid.add_row("queue", _counts(queued) or "empty")
     ratio = cache["hit_ratio"]
     grid.add_row(
         "cache",

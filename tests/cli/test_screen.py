@@ -20,7 +20,7 @@ def status(number: int) -> dict[str, Any]:
             "per_s": 1 / 3}  # fmt: skip
     return {
         "version": "9", "source": "daemon", "readiness": {"ready": True, "reasons": []},
-        "jobs": {"queued": 4}, "queue": {"by_kind": {"video": 4}, "capacity": 9},
+        "jobs": {"queued": 4}, "queue": {"by_kind": {"photo": 0, "video": 4}, "capacity": 9},
         "cache": {"hits": 3, "misses": 1, "hit_ratio": 0.75, "bytes": 5, "capacity_bytes": 10,
                   "items": 2, "evictions": 0, "bytes_downloaded": 7},
         "catalogue": {"rows": 1, "deduplicated": 0, "possible_duplicates": 0},
@@ -52,6 +52,7 @@ def test_everything_that_matters_is_on_it() -> None:
                  "17 old file_ids"):  # fmt: skip
         assert part in text, part
     assert "\x1b" not in text
+    assert "0 photo" not in text, "what is not queued"
 
 
 def test_long_lists_are_cut_and_what_is_wrong_comes_first() -> None:
