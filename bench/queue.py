@@ -46,6 +46,8 @@ SEED_COMPARISONS = 5_000_000
 SPARE = 4_000
 """Jobs outside of the queue, at most half of which come in or go out in a row."""
 SCORE = ScorePolicy()
+KINDS = {Kind.PHOTO: 60, Kind.VIDEO: 25, Kind.DOCUMENT: 10, Kind.AUDIO: 5}
+"""How many of a hundred."""
 MIX = ("push",) * 40 + ("pop",) * 30 + ("remove",) * 10 + ("move",) * 10 + ("age",) * 10
 
 
@@ -54,7 +56,7 @@ MIX = ("push",) * 40 + ("pop",) * 30 + ("remove",) * 10 + ("move",) * 10 + ("age
 
 def jobs_of(length: int, random: Random) -> list[Job]:
     """Photos, videos and other things of all sizes."""
-    kinds = random.choices(list(Kind), weights=(60, 25, 10, 5), k=length)
+    kinds = random.choices(list(KINDS), weights=KINDS.values(), k=length)
     sizes = [int(random.lognormvariate(13.0, 2.0)) for _ in range(length)]
     return [
         Job(JobId(n), "bot", "media", f"{n}.bin", kind, 0.0, size_bytes=size)
