@@ -56,7 +56,7 @@ MIX = ("push",) * 40 + ("pop",) * 30 + ("remove",) * 10 + ("move",) * 10 + ("age
 
 def jobs_of(length: int, random: Random) -> list[Job]:
     """Photos, videos and other things of all sizes."""
-    kinds = random.choices(list(KINDS), weights=KINDS.values(), k=length)
+    kinds = random.choices(list(KINDS), weights=list(KINDS.values()), k=length)
     sizes = [int(random.lognormvariate(13.0, 2.0)) for _ in range(length)]
     return [
         Job(JobId(n), "bot", "media", f"{n}.bin", kind, 0.0, size_bytes=size)
