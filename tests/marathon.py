@@ -1,12 +1,13 @@
 """`make marathon MEDIA=10000`: media of every kind for many bots, through a Telegram that fails and
 floods.
 
-Both sides are told the same rates. Of the uploads some break in the body, some arrive and are never
-answered, some are answered with a proxy's page, with an error of the server's own or with rubbish,
-each by chance. In the end every media must be ready with a file_id that the server knows for that
-bot and that content; nobody may have sent inside a pause; no content may have arrived more often
-than messages were delivered without an answer that could be read; and with logging at DEBUG no
-token may be in the log.
+Both sides are told the same rates; with `--rate-factor 0.7` Telegram permits less, and nobody tells
+prewarmd of that. Of the uploads some break in the body, some arrive and are never answered, some
+are answered with a proxy's page, with an error of the server's own or with rubbish, each by chance.
+In the end every media must be ready with a file_id that the server knows for that bot and that
+content; nobody may have sent inside a pause; no content may have arrived more often than messages
+were delivered without an answer that could be read; and with logging at DEBUG no token may be in
+the log.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from prewarmd.sandbox.media import Format, make
 from prewarmd.sandbox.town import Town, residents
 
 BOTS, PAIRS = 6, 2
+"""So many bots, with so many pairs of a channel and a private chat each."""
 FORMATS: tuple[tuple[str, Format, int, int], ...] = (
     ("photo", Format.JPEG, 9_000, 60_000),
     ("photo", Format.PNG, 60_000, 120_000),
@@ -81,6 +83,8 @@ class Outcome:
     faults: int = 0
     violations: int = 0
     floods: int = 0
+    absorbed: int = 0
+    """Messages that were too fast, and only came later."""
     refused: Counter[str] = field(default_factory=Counter)
     tokens_in_log: int = 0
     log_lines: int = 0
@@ -174,6 +178,7 @@ class Marathon:
         outcome.faults = sum(met[len(DOUBTS) :])
         floods = await telegram.control("GET", "floods")
         outcome.violations, outcome.floods = floods["violations"], floods["floods"]
+        outcome.absorbed = floods["absorbed"]
         await telegram.control("DELETE", "faults")
 
     async def _refuse(self) -> None:
@@ -197,11 +202,14 @@ class Marathon:
             self.outcome.tokens_in_log += text.count(bot.token.partition(":")[2])
 
 
-async def run(media: int, seed: int) -> Outcome:
-    """A run in a town of its own."""
-    bots = residents([f"bot{number}" for number in range(BOTS)], pairs=PAIRS)
+async def run(
+    media: int, seed: int, *, rate_factor: float = 1.0, bots: int = BOTS, pairs: int = PAIRS
+) -> Outcome:
+    """A run in a town of its own, whose Telegram permits so many times what both were told."""
+    floods = FLOODS | {"rate_factor": rate_factor}
+    inhabitants = residents([f"bot{number}" for number in range(bots)], pairs=pairs)
     with tempfile.TemporaryDirectory(prefix="prewarmd-marathon-") as directory:
-        async with Town(Path(directory), floods=FLOODS, bots=bots) as town:
+        async with Town(Path(directory), floods=floods, bots=inhabitants) as town:
             return await Marathon(Path(directory), town, media, seed).run()
 
 
@@ -210,15 +218,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make marathon")
     parser.add_argument("--media", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument(
+        "--rate-factor", type=float, default=1.0, help="Telegram permits so many times the rates"
+    )
+    parser.add_argument("--bots", type=int, default=BOTS)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of chats, for each bot")
     given = parser.parse_args()
     print(f"seed {given.seed}")
-    outcome = asyncio.run(run(given.media, given.seed))
+    outcome = asyncio.run(
+        run(
+            given.media, given.seed, rate_factor=given.rate_factor, bots=given.bots,
+            pairs=given.pairs,
+        )
+    )  # fmt: skip
     print(
         f"media {outcome.media}, ready {outcome.ready}, file_ids known {outcome.known}, "
         f"{outcome.seconds:.0f} s\n"
         f"faults {outcome.faults}, delivered without an answer {outcome.doubts}; "
         f"deliveries {outcome.deliveries}, of those again {outcome.twice}\n"
-        f"floods {outcome.floods}, violations {outcome.violations}\n"
+        f"floods {outcome.floods}, absorbed {outcome.absorbed}, violations {outcome.violations}\n"
         f"log lines {outcome.log_lines}, tokens in them {outcome.tokens_in_log}, "
         f"failures in it: {', '.join(outcome.refused)}"
     )

@@ -43,7 +43,7 @@ def environment(directory: Path, *requirements: str) -> Path:
     """A fresh environment with some packages; its Python."""
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
-    pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check")
     _run(*pip, *requirements, cwd=directory)
     return python
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote
 import httptools
 import orjson
 
+from prewarmd.sandbox.botapi.album import ITEMS_MAX
 from prewarmd.sandbox.botapi.body import Body, body_of
 from prewarmd.sandbox.botapi.errors import ApiError
 from prewarmd.sandbox.botapi.parameters import Parameters
@@ -70,19 +71,19 @@ class Server:
                 return 200, [c.seen_bytes for c in self.connections if c.uploading]
             case "GET", "faults":
                 return 200, [dataclasses.asdict(rule) for rule in self.script.rules]
-            case "POST", "known":
-                return 200, [self.world.content(*pair) for pair in orjson.loads(body)]
             case "GET", "floods" if self.queue is not None:
                 return 200, self.queue.told()
-            case "POST", "faults" | "floods":
-                return self._order(what, body)
+            case "POST", "faults" | "floods" | "known":
+                return self._posted(what, body)
             case "DELETE", "faults":
                 self.script.rules.clear()
                 return 200, 0
         return 404, {"error": f"no {verb} {what} here"}
 
-    def _order(self, what: str, body: bytes) -> tuple[int, Any]:
+    def _posted(self, what: str, body: bytes) -> tuple[int, Any]:
         try:
+            if what == "known":
+                return 200, [self.world.content(*pair) for pair in orjson.loads(body)]
             if what == "faults":
                 self.script.add(body)
             elif self.queue is not None:
@@ -297,7 +298,7 @@ class Connection(asyncio.Protocol):
         assert request.bot is not None
         files, items = given.files.values(), 1
         if request.method == "sendmediagroup":
-            items = max(1, given.text("media").count('"media"'))
+            items = min(max(1, given.text("media").count('"media"')), ITEMS_MAX)
         size_bytes = sum(file.size_bytes for file in files)
         return Send(request.bot.username, chat_id, size_bytes, items, is_upload=bool(files))
 
