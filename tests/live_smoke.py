@@ -41,6 +41,8 @@ QUICK_MAX = 60
 SAME = 20
 LIMIT_BYTES = (49_900_000, 50_000_000, 50_000_001, 52_428_800)
 ANSWER_S = 300.0
+PAUSE_S_MAX, MARGIN_S = 600.0, 0.5
+"""How long a pause is obeyed before this gives up, and by how much it is outstayed."""
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -69,20 +71,26 @@ def differences(theirs: Any, ours: Any) -> list[str]:
 # -- a client --------------------------------------------------------------------------------------
 
 
+class TooLongError(Exception):
+    """Told to wait longer than anybody would for this."""
+
+
 @dataclass
 class Client:
-    """Of one server; waits as long as it is told to, and remembers what it sent."""
+    """Of one server; leaves a chat alone as long as it is told to, and remembers what it sent."""
 
     base: str
     token: str
     session: aiohttp.ClientSession
-    sent: list[tuple[int, int]] = field(default_factory=list)
-    """(chat, message)."""
+    sent: dict[tuple[int, int], None] = field(default_factory=dict)
+    """(chat, message) of what is still there."""
+    pauses: dict[int, asyncio.Event] = field(default_factory=dict)
+    """Chat -> set once it may be spoken to again."""
 
     async def ask(
         self, method: str, files: dict[str, tuple[str, bytes]] | None = None, **texts: Any
     ) -> tuple[float, dict[str, Any]]:
-        """Seconds, and the answer as it is."""
+        """Seconds, and the answer as it is. Raises TooLongError."""
         form = aiohttp.FormData({name: str(value) for name, value in texts.items()})
         for name, (file_name, data) in (files or {}).items():
             form.add_field(name, data, filename=file_name)
@@ -98,29 +106,52 @@ class Client:
             told = {"ok": False, "description": "no JSON object"}
         result = told.get("result")
         if isinstance(result, dict) and "message_id" in result and "chat" in result:
-            self.sent.append((result["chat"]["id"], result["message_id"]))
+            self.sent[result["chat"]["id"], result["message_id"]] = None
+        elif method == "deleteMessage" and told.get("ok") is True:
+            self.sent.pop((texts["chat_id"], texts["message_id"]), None)
+        if wait_s := retry_after(told):
+            self._pause(texts.get("chat_id", 0), wait_s)
         return seconds, told
+
+    def _pause(self, chat: int, wait_s: float) -> None:
+        if wait_s > PAUSE_S_MAX:
+            raise TooLongError(f"told to wait {wait_s:.0f} s")
+        print(f"  told to wait {wait_s:.0f} s", flush=True)
+        over = self.pauses[chat] = asyncio.Event()
+        asyncio.get_running_loop().call_later(wait_s + MARGIN_S, over.set)
+
+    async def until_free(self, chat: int) -> None:
+        """Until a chat may be spoken to."""
+        over = self.pauses.get(chat)
+        if over is not None:
+            async with asyncio.timeout(PAUSE_S_MAX + 2 * MARGIN_S):
+                await over.wait()
 
     async def patient(
         self, method: str, files: dict[str, tuple[str, bytes]] | None = None, **texts: Any
     ) -> tuple[float, dict[str, Any]]:
-        """As `ask`; a 429 is waited for."""
+        """As `ask`, when its chat may be spoken to; again if that is to wait."""
         while True:
+            await self.until_free(texts.get("chat_id", 0))
             seconds, told = await self.ask(method, files, **texts)
-            wait_s = (told.get("parameters") or {}).get("retry_after")
-            if not wait_s:
+            if not retry_after(told):
                 return seconds, told
-            print(f"  told to wait {wait_s} s", flush=True)
-            await asyncio.sleep(float(wait_s) + 0.5)  # as Telegram wants it
 
     async def tidy(self) -> int:
         """Delete what was sent; how many could not be."""
-        left = 0
-        for chat, message in self.sent:
-            _, told = await self.patient("deleteMessage", chat_id=chat, message_id=message)
-            left += told.get("ok") is not True
-        self.sent.clear()
-        return left
+        for chat, message in list(self.sent):
+            try:
+                await self.patient("deleteMessage", chat_id=chat, message_id=message)
+            except TooLongError:
+                continue
+        return len(self.sent)
+
+
+def retry_after(told: dict[str, Any]) -> float:
+    """How long an answer asks to wait, in seconds; 0 when it does not."""
+    parameters = told.get("parameters")
+    wait_s = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    return float(wait_s) if isinstance(wait_s, int | float) else 0.0
 
 
 def method_of(kind: str) -> str:
@@ -200,6 +231,8 @@ async def _afterlife(
 async def rates(report: Report, live: Client, chats: list[int]) -> None:
     """How many at once each chat takes, and whether another chat is refused, too."""
     for chat in chats:
+        for each in chats:  # the others are asked as well, and none of them in its pause
+            await live.until_free(each)
         began, took = time.monotonic(), []
         for number in range(QUICK_MAX):
             seconds, told = await live.ask("sendMessage", chat_id=chat, text=f"quick {number}")
@@ -207,18 +240,17 @@ async def rates(report: Report, live: Client, chats: list[int]) -> None:
                 break
             took.append(seconds)
         spent = time.monotonic() - began
-        wait_s = (told.get("parameters") or {}).get("retry_after", 0)
         slow = sum(each > 1.0 for each in took)
         report.say(
             f"chat {chat}: {len(took)} messages in {spent:.1f} s, {slow} of them late, "
-            f"median {statistics.median(took or [0]):.2f} s, then told to wait {wait_s} s"
+            f"median {statistics.median(took or [0]):.2f} s, "
+            f"then told to wait {retry_after(told):.0f} s"
         )
         for other in (each for each in chats if each != chat):
             _, meanwhile = await live.ask("sendMessage", chat_id=other, text="meanwhile")
             report.say(
                 f"  meanwhile chat {other}: {'accepted' if meanwhile.get('ok') else 'refused'}"
             )
-        await asyncio.sleep(float(wait_s) + 1.0)  # as Telegram wants it
 
 
 async def sizes(report: Report, live: Client, chat: int) -> None:
@@ -261,6 +293,9 @@ async def run(
                     await rates(report, live, chats)
                 if with_sizes:
                     await sizes(report, live, chats[0])
+            except TooLongError as error:
+                report.failed += 1
+                report.say(f"gave up: {error}")
             finally:
                 left = await live.tidy()
             if left:

@@ -85,8 +85,7 @@ async def _sandbox(
     from prewarmd.sandbox.media import demo_set
     from prewarmd.sandbox.town import FAR, SLUGS, Town
 
-    limits: dict[str, Any] | None = {} if floods else None
-    async with Town(directory, floods=limits, **(FAR if latency else {})) as town:
+    async with Town(directory, floods={} if floods else None, **(FAR if latency else {})) as town:
         plan = demo_set(media, SLUGS)
         await town.store.put_all([(medium.key, medium.data()) for medium in plan])
         # Documented limits for developing; a sandbox that runs its own daemon is there to watch.

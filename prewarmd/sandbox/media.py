@@ -142,13 +142,16 @@ def _synchsafe(number: int) -> bytes:
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 
-_OGG_TABLE = [0] * 256
-"""Of its checksum: the polynomial of CRC-32, neither reflected nor inverted."""
-for _byte in range(256):
-    _sum = _byte << 24
-    for _ in range(8):
-        _sum = (_sum << 1 ^ (0x104C11DB7 if _sum >> 31 else 0)) & 0xFFFFFFFF
-    _OGG_TABLE[_byte] = _sum
+@lru_cache
+def _ogg_table() -> list[int]:
+    """Of its checksum: the polynomial of CRC-32, neither reflected nor inverted."""
+    table = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x104C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+        table.append(value)
+    return table
 
 
 def _ogg_page(
@@ -157,9 +160,9 @@ def _ogg_page(
     """One page: `sizes` are those of its segments."""
     head = struct.pack("<4sBBqIII", b"OggS", 0, kind, granule, serial, number, 0)
     page = bytearray(head + bytes([len(sizes)]) + sizes + body)
-    crc = 0
+    crc, table = 0, _ogg_table()
     for byte in page:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ _OGG_TABLE[crc >> 24 ^ byte]
+        crc = (crc << 8 & 0xFFFFFFFF) ^ table[crc >> 24 ^ byte]
     struct.pack_into("<I", page, 22, crc)
     return bytes(page)
 

@@ -1,6 +1,6 @@
 """The object store by way of aiobotocore: list, find credentials, name what went wrong, and
-whatever is unusual. Its GET costs eight times the CPU of `fetch`'s; it is what that is held
-against, and what stands in for it where somebody wants that (`r2.downloads`).
+whatever is unusual. Its GET costs five (TLS) to nine times the CPU of `fetch`'s; it is what that is
+held against, and what stands in for it where somebody wants that (`r2.downloads`).
 
 Its retries are off, because retrying is the engine's; its checksum options are `when_required`,
 because R2 refuses the defaults; gzip is never negotiated. Every failure becomes an `ObjectError`

@@ -23,16 +23,6 @@ TOO_BIG = (
 )
 
 
-@pytest.fixture
-def alpha(bot_api: BotApi) -> Client:
-    return Client(bot_api, bot_api.bots[0])
-
-
-@pytest.fixture
-def beta(bot_api: BotApi) -> Client:
-    return Client(bot_api, bot_api.bots[1])
-
-
 async def test_getme_and_getchat(alpha: Client) -> None:
     """What `doctor` and the engine ask at a start."""
     me = await alpha.result("getMe")

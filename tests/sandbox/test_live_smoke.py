@@ -19,6 +19,7 @@ async def test_a_sandbox_is_like_a_sandbox(
     for chat, _ in bot.chats:
         report = await run(bot_api.base, bot.token, [chat])
         assert (report.different, report.failed) == (0, 0), report.lines
+        assert not any("could not be deleted" in line for line in report.lines), report.lines
         assert sum("outlives its message: True" in line for line in report.lines) == len(KINDS)
         assert sum("a forward renews it: True" in line for line in report.lines) == len(KINDS)
     assert (await bot_api.control("GET", "requests"))["deletemessage"] >= 2 * 3 * len(KINDS)
@@ -34,6 +35,21 @@ async def test_what_is_refused_is_said(bot_api: BotApi) -> None:
     assert report.failed == 1
     assert any("refused: VOICE_MESSAGES_FORBIDDEN" in line for line in report.lines)
     assert "0 differences in shape, 1 kinds refused" in report.lines
+
+
+async def test_a_pause_of_hours_ends_it(bot_api: BotApi) -> None:
+    """Nobody waits for that; what had been sent is deleted."""
+    flood = "Too Many Requests: retry after 10072"
+    rule = {"method": "sendVideo", "status": 429, "description": flood,
+            "parameters": {"retry_after": 10_072}}  # fmt: skip
+    await bot_api.control("POST", "faults", rule)
+    bot = bot_api.bots[0]
+    report = await run(bot_api.base, bot.token, [bot.chats[0][0]])
+    assert report.failed == 1
+    assert "gave up: told to wait 10072 s" in report.lines
+    assert not any("could not be deleted" in line for line in report.lines), report.lines
+    asked = await bot_api.control("GET", "requests")
+    assert asked["deletemessage"] == len(await bot_api.control("GET", "deliveries"))
 
 
 async def test_a_wrong_token_ends_it(bot_api: BotApi) -> None:
@@ -54,6 +70,7 @@ async def test_what_a_chat_permits_is_measured() -> None:
         async with aiohttp.ClientSession() as session:
             report = Report()
             await rates(report, Client(server.base, bot.token, session), chats)
+        assert (await server.control("GET", "floods"))["violations"] == 0
     finally:
         await asyncio.to_thread(server.stop)
     assert sum("then told to wait 1 s" in line for line in report.lines) == 2

@@ -11,21 +11,10 @@ from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.shapes import BotAccount, Chat
 from prewarmd.sandbox.botapi.world import World
 from prewarmd.sandbox.media import Format, make
-from prewarmd.sandbox.town import BotApi
 from tests.sandbox.asking import PRIVATE, Client
 
 PHOTO = make(Format.JPEG, 20_000, 1)
 FILM = make(Format.MP4, 40_000, 1)
-
-
-@pytest.fixture
-def alpha(bot_api: BotApi) -> Client:
-    return Client(bot_api, bot_api.bots[0])
-
-
-@pytest.fixture
-def beta(bot_api: BotApi) -> Client:
-    return Client(bot_api, bot_api.bots[1])
 
 
 def items(*given: tuple[str, str], **more: Any) -> str:
@@ -82,6 +71,9 @@ async def test_a_message_gets_another_media(alpha: Client, beta: Client) -> None
     assert edited["message_id"] == sent["message_id"]
     assert edited["video"]["file_size"] == len(FILM)
     assert "photo" not in edited
+    for rubbish in ("{", "[]", "{},{}", "[1]", '{"type":"poll","media":"x"}', '{"type":1}', "null"):
+        status, text = await alpha.refusal("editMessageMedia", media=rubbish, **named)
+        assert (status, text[:24]) == (400, "Bad Request: can't parse")
     status, text = await beta.refusal("editMessageMedia", media=media, film=FILM, **named)
     assert (status, text) == (400, "Bad Request: message can't be edited")
 
@@ -134,12 +126,24 @@ async def test_what_getfile_names_can_be_downloaded(alpha: Client, beta: Client)
     async with aiohttp.request("GET", f"{url}x/nothing.mp4") as answer:
         assert answer.status == 404
         assert (await answer.json())["ok"] is False
+    photo = await alpha.result("sendPhoto", chat_id=alpha.chat(), photo=PHOTO)
+    for size in photo["photo"]:
+        found = await alpha.result("getFile", file_id=size["file_id"])
+        assert found["file_unique_id"] == size["file_unique_id"]
     status, _ = await beta.refusal("getFile", file_id=sent["video"]["file_id"])
     assert status == 400
     large = make(Format.PDF, (20 << 20) + 1, 1)
     sent = await alpha.result("sendDocument", chat_id=alpha.chat(), document=large)
     refused = await alpha.refusal("getFile", file_id=sent["document"]["file_id"])
     assert refused == (400, "Bad Request: file is too big")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-", "--5", "²", "1e3", "0x1", "", " 5"])
+async def test_what_is_no_number_is_no_chat(alpha: Client, number: str) -> None:
+    """Whatever stands in its place: an answer, and no end of the connection."""
+    status, text = await alpha.refusal("sendMessage", chat_id=number, text="x")
+    assert status == 400
+    assert text in ("Bad Request: chat not found", "Bad Request: chat_id is empty")
 
 
 async def test_a_bot_may_post_where_it_is_asked_whether_it_may(alpha: Client, beta: Client) -> None:

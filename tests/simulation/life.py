@@ -146,7 +146,8 @@ class Life:
         slowest_s = max(3.0 / swarm.speed / min(1.0, swarm.permitted), swarm.slowest_transfer_s)
         paused_s = max(0.0, world.telegram.paused_until() - world.timeline.now)
         waits_s = 2 * 900.0 + 2 * swarm.attempts * (1.5 * swarm.retry_cap_s + 30.0)
-        to_come = sum(batch.keys for batch in world.store.batches if not batch.done)
+        undone = (batch for batch in world.store.batches if not batch.done)
+        to_come = sum(max(0, batch.keys - batch.listed) for batch in undone)
         jobs = len(world.store.open) + to_come
         return 600.0 + waits_s + 1.5 * paused_s + 10 * slowest_s * jobs
 

@@ -18,7 +18,7 @@ from prewarmd.sandbox.botapi.sniff import sniff
 
 TEXT_BYTES_MAX = 1 << 20
 FILES_MAX = 50
-KEPT_BYTES = 1 << 20
+WHOLE_BYTES = 1 << 20
 """A file that has no more is kept whole, to be downloaded again."""
 
 
@@ -71,7 +71,7 @@ class _File:
         self._hash = hashlib.sha256()
         self._hashes = hashes
         self._head = bytearray()
-        self._keep = PHOTO_BYTES_MAX if name == "photo" else KEPT_BYTES
+        self._keep = PHOTO_BYTES_MAX if name == "photo" else WHOLE_BYTES
         self._size_bytes = 0
 
     def feed(self, data: bytes | bytearray) -> None:
@@ -85,7 +85,7 @@ class _File:
         if not self._hashes:
             self._hash.update(str(self._size_bytes).encode())
         sniffed = sniff(self._head)
-        data = bytes(self._head) if self._size_bytes <= KEPT_BYTES else None
+        data = bytes(self._head) if self._size_bytes <= WHOLE_BYTES else None
         return Upload(self._file_name, self._size_bytes, self._hash.hexdigest(), sniffed, data)
 
 

@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids
-from prewarmd.sandbox.botapi.conversion import (
-    Upload,
-    judge,
-    kind_of,
-    photo_sizes,
-    shown_as,
-)
+from prewarmd.sandbox.botapi.conversion import Upload, judge, kind_of, photo_sizes, shown_as
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.sniff import Sniffed
@@ -46,10 +40,10 @@ class Files:
     def __init__(self, server: str) -> None:
         self.bytes_max = FILE_BYTES_MAX[server]
         self._is_local = server == "local"
-        self._media: dict[int, Medium] = {}
-        self._ids: dict[tuple[int, str], int] = {}
-        """(bot, file_id) -> medium."""
-        self._by_content: dict[tuple[str, str], int] = {}
+        self._ids: dict[tuple[int, str], tuple[Medium, str]] = {}
+        """(bot, file_id) -> medium, and which size of a photo."""
+        self._by_content: dict[tuple[str, str], Medium] = {}
+        self._count = 0
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._kept_bytes = 0
 
@@ -70,10 +64,10 @@ class Files:
             raise bad_request(f"there is no {asked.replace('_', ' ')} in the request")
         return self._take_in(upload, asked, given), True
 
-    def _known(self, bot_id: int, text: str) -> Medium:
-        number = self._ids.get((bot_id, text))
-        if number is not None:
-            return self._media[number]
+    def _known(self, bot_id: int, text: str) -> tuple[Medium, str]:
+        found = self._ids.get((bot_id, text))
+        if found is not None:
+            return found
         if ids.is_well_formed(text):
             raise bad_request("wrong file identifier/HTTP URL specified")
         raise bad_request(
@@ -84,11 +78,11 @@ class Files:
 
     def content_of(self, bot_id: int, file_id: str) -> str | None:
         """The SHA-256 behind an id of that bot; None when it has none such."""
-        number = self._ids.get((bot_id, file_id))
-        return None if number is None else self._media[number].sha256
+        found = self._ids.get((bot_id, file_id))
+        return None if found is None else found[0].sha256
 
     def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
-        medium = self._known(bot_id, text)
+        medium, _ = self._known(bot_id, text)
         if (medium.kind == "photo") is not (asked == "photo"):
             raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
         return medium
@@ -103,17 +97,17 @@ class Files:
         # Telegram looks documents and animations up by their content; other kinds are always new.
         known = self._by_content.get((kind, upload.sha256))
         if known is not None and kind in ("document", "animation", "photo"):
-            return self._media[known]
-        number = self._new_id(kind, upload.sha256)
+            return known
         medium = Medium(
-            number, kind, upload.file_name, upload.size_bytes, upload.sha256, upload.sniffed
-        )
-        self._media[number] = medium
-        self._by_content[kind, upload.sha256] = number
+            self._new_id(kind, upload.sha256), kind, upload.file_name, upload.size_bytes,
+            upload.sha256, upload.sniffed,
+        )  # fmt: skip
+        self._by_content[kind, upload.sha256] = medium
         return medium
 
     def _new_id(self, kind: str, sha256: str) -> int:
-        seed = f"{kind}/{sha256}/{len(self._media)}".encode()
+        self._count += 1
+        seed = f"{kind}/{sha256}/{self._count}".encode()
         return int.from_bytes(hashlib.sha256(seed).digest()[:8], "little", signed=True)
 
     def _keep(self, upload: Upload) -> None:
@@ -149,29 +143,24 @@ class Files:
         self, bot_id: int, medium: Medium, origin: ids.Origin, letter: str = ""
     ) -> dict[str, Any]:
         file_id = ids.file_id(medium.kind, bot_id, medium.id, origin, letter)
-        self._ids[bot_id, file_id] = medium.id
+        self._ids[bot_id, file_id] = medium, letter
         return {
             "file_id": file_id,
             "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
         }
 
-    def unique_id(self, medium: Medium) -> str:
-        """The same for every bot and every send; a photo's is that of its largest size."""
-        letter = photo_sizes(medium.sniffed)[-1][0] if medium.kind == "photo" else ""
-        return ids.file_unique_id(medium.kind, medium.id, letter)
-
     # -- downloads ---------------------------------------------------------------------------------
 
     def described(self, bot_id: int, file_id: str) -> dict[str, Any]:
         """What getFile tells."""
-        medium = self._known(bot_id, file_id)
+        medium, letter = self._known(bot_id, file_id)
         if medium.size_bytes > DOWNLOAD_BYTES_MAX and not self._is_local:
             raise bad_request("file is too big")
         folder = "photos" if medium.kind == "photo" else f"{medium.kind}s"
         extension = medium.file_name.rpartition(".")[2]
         return {
             "file_id": file_id,
-            "file_unique_id": self.unique_id(medium),
+            "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
             "file_size": medium.size_bytes,
             "file_path": f"{folder}/{medium.sha256}.{extension}",
         }

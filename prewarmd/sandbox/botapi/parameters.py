@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from prewarmd.sandbox.botapi.conversion import Upload
 
+DIGITS_MAX = 20
+
 
 @dataclass(slots=True)
 class Parameters:
@@ -21,6 +23,7 @@ class Parameters:
         return self.text(name).lower() in ("true", "yes", "1")
 
     def number(self, name: str) -> int | None:
-        """An integer; None when there is none."""
+        """An integer of 64 bits or so; None when there is none."""
         text = self.text(name)
-        return int(text) if text.removeprefix("-").isdecimal() else None
+        is_number = text.removeprefix("-").isdecimal() and len(text) <= DIGITS_MAX
+        return int(text) if is_number else None

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote
 import httptools
 import orjson
 
-from prewarmd.sandbox.botapi.album import ITEMS_MAX
+from prewarmd.sandbox.botapi import album
 from prewarmd.sandbox.botapi.body import Body, body_of
 from prewarmd.sandbox.botapi.errors import ApiError
 from prewarmd.sandbox.botapi.parameters import Parameters
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
         assert request.bot is not None
         files, items = given.files.values(), 1
         if request.method == "sendmediagroup":
-            items = min(max(1, given.text("media").count('"media"')), ITEMS_MAX)
+            items = album.count(given)
         size_bytes = sum(file.size_bytes for file in files)
         return Send(request.bot.username, chat_id, size_bytes, items, is_upload=bool(files))
 

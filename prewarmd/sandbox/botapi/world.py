@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids, shapes
-from prewarmd.sandbox.botapi.album import album, item
+from prewarmd.sandbox.botapi.album import album, edited
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
 from prewarmd.sandbox.botapi.files import Files, Medium
 from prewarmd.sandbox.botapi.parameters import Parameters
@@ -174,10 +174,12 @@ class World:
         *, uploaded: bool,
     ) -> tuple[int, dict[str, Any]]:  # fmt: skip
         number, seen = self._post(bot, chat, now_s, medium, text)
+        shown = seen[medium.kind]
+        largest = shown[-1] if isinstance(shown, list) else shown
         self.deliveries.append(
             Delivery(
                 bot.username, chat.id, number, method, medium.kind, medium.sha256,
-                medium.size_bytes, medium.file_name, not uploaded, self.files.unique_id(medium),
+                medium.size_bytes, medium.file_name, not uploaded, largest["file_unique_id"],
             )
         )  # fmt: skip
         return number, seen
@@ -243,7 +245,7 @@ class World:
         number, old = self._told(given, chat, "edit")
         if old.bot != bot or old.medium is None:
             raise bad_request("message can't be edited")
-        old.medium, old.text, _ = item(bot.id, given, self.files)
+        old.medium, old.text, _ = edited(bot.id, given, self.files)
         return self._seen(bot, chat, number) | {"edit_date": now_s}
 
     def _delete(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
