@@ -60,7 +60,7 @@ FAULTS = (
 QUEUE = "[queue]\nretry_base_s = 0.2\nretry_cap_s = 5\n"
 REFUSALS: dict[str, tuple[int, str]] = {
     "MediaRefused": (400, "Bad Request: PHOTO_SAVE_FILE_INVALID"),
-    "RequestRefused": (400, "Bad Request: something that nobody has heard of"),
+    "UnknownRefusal": (400, "Bad Request: something that nobody has heard of"),
     "TooLarge": (413, "Request Entity Too Large"),
 }
 """What jobs fail of in the end, so that the log has each kind of failure."""

@@ -40,6 +40,7 @@ HINTS = {
     "ChatRefused": "let the bot post there: in a channel make it an administrator",
     "BadAnswer": "is telegram.api_base a Bot API server?",
     "RequestRefused": "is telegram.api_base a Bot API server?",
+    "UnknownRefusal": "is telegram.api_base a Bot API server?",
 }
 
 

@@ -160,9 +160,13 @@ def _lanes(lanes: list[dict[str, Any]], rows: int) -> RenderableType:
             str(lane["in_flight"]),
             "now" if next_s == 0 else words.span(next_s),
             "no limit" if per_s is None else f"{60 * per_s:,.0f}/min",
-            _long(lane["reason"] or ""),
+            _long(lane["reason"] or _refused(lane["refuses"])),
         )
     return _cut(table, len(lanes), rows, "lanes")
+
+
+def _refused(refuses: dict[str, str]) -> str:
+    return f"takes no {', '.join(refuses)}" if refuses else ""
 
 
 def _cut(table: Table, number: int, rows: int, what: str) -> RenderableType:

@@ -12,11 +12,13 @@ Invariants, kept by `check`: a lane stands in one place; `_rate` is the sum of w
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import chain
 
 from prewarmd.core.gate import Gate
-from prewarmd.core.jobs import Job, Phase
+from prewarmd.core.jobs import Job, Kind, Phase
 from prewarmd.core.lanes import UPLOADS_MAX, Lane
 from prewarmd.core.pace import Pace
 from prewarmd.core.ready_queue import FOREVER, Alternation, ReadyQueue
@@ -84,6 +86,8 @@ class Bot:
     _rate: int = 0
     """Sends per hour of all lanes that count."""
     _number: int = 0
+    choosy: int = 0
+    """So many of its lanes refuse some kind of media."""
     _crowded_max: int = 0
     """As many at once while its server is crowded; 0 when it is not."""
     _crowded_at: float = -FOREVER
@@ -229,6 +233,77 @@ class Bot:
         self.in_flight -= 1
         self.stir(lane, now)
 
+    # -- lanes that do not take every kind --------------------------------------------------------
+
+    def refuse_kind(
+        self, lane: Lane, kind: Kind, code: str, detail: str, now: float, *, began: float
+    ) -> None:
+        """The chat of `lane` does not take that kind."""
+        self.choosy += not lane.refusals
+        lane.refusals.refuse(kind, code, detail, now, began=began)
+
+    def accept_kind(self, lane: Lane, kind: Kind) -> None:
+        """It does take it."""
+        if lane.refusals.pop(kind, None) is not None:
+            self.choosy -= not lane.refusals
+
+    def refusal(self, kind: Kind, now: float) -> tuple[Lane, float] | None:
+        """If no lane takes that kind: the one that is asked again first, and when."""
+        if any(lane.refusals.take(kind, now) for lane in self.lanes):
+            return None
+        return min(
+            ((lane, lane.refusals.asked_again_at(kind, now)) for lane in self.lanes),
+            key=lambda each: each[1],
+        )
+
+    def refused_by_all(self) -> list[tuple[str, str]]:
+        """The kinds that no chat takes, as reasons not to be ready: (code, message)."""
+        first, *others = self.lanes
+        return [
+            (gate.code, f"bot {self.slug}, every {kind}: {gate.detail}")
+            for kind, gate in first.refusals.items()
+            if all(kind in lane.refusals for lane in others)
+        ]
+
+    def match(self, pile: ReadyQueue[Job], now: float) -> Job | None:
+        """The best job that a free lane takes; that lane is the next one then. O(free lanes x jobs
+        whose bytes are here), but only a bot that is choosy asks."""
+        first = pile.peek(now)
+        assert first is not None
+        for job in chain((first,), pile):
+            if self.spread.free_at(job.size_bytes or 0) > now:
+                continue
+            place = self._place_for(job.kind, now)
+            if place >= 0:
+                self._free.rotate(-place)
+                return job
+        return None
+
+    def _place_for(self, kind: Kind, now: float) -> int:
+        """Where among the free stands the first lane that takes that kind; -1 when none does."""
+        for place, lane in enumerate(self._free):
+            if lane.next_at(now) <= now and lane.refusals.take(kind, now):
+                return place
+        return -1
+
+    def may_send(self, kind: Kind, now: float) -> bool:
+        """Whether a media of that kind could be sent at once."""
+        is_open = self.next_lane(now)[1] <= now
+        return is_open and (not self.choosy or self._place_for(kind, now) >= 0)
+
+    def match_at(self, pile: Iterable[Job], now: float) -> float:
+        """When to look for a match again, if nothing happens before. O(lanes + jobs)."""
+        gates = (gate for lane in self.lanes for gate in lane.refusals.values())
+        times = [lane.next_at(now) for lane in self.lanes]
+        times += [gate.until for gate in gates if not gate.probing]
+        times += [self.spread.free_at(job.size_bytes or 0) for job in pile]
+        return min((at for at in times if at > now), default=FOREVER)
+
+    @property
+    def next_free(self) -> Lane:
+        """The lane that `match` found."""
+        return self._free[0]
+
     # -- how much to fetch -----------------------------------------------------------------------
 
     def allowance(self) -> float:
@@ -277,6 +352,7 @@ class Bot:
         """Raise AssertionError when an invariant of the head of this file does not hold."""
         assert self.in_flight == sum(lane.in_flight for lane in self.lanes)
         assert self._rate == sum(lane.counted_per_hour for lane in self.lanes)
+        assert self.choosy == sum(bool(lane.refusals) for lane in self.lanes)
         parked = {(at, id(lane)) for at, _, lane in self._parked}
         for lane in self.lanes:
             places = [

@@ -91,7 +91,7 @@ class CutThrough:
         if lane is None or at > now:
             roster.park(bot, at)
             return False
-        if lane.gate.code or bot.gate.code or bot.scope.in_doubt:
+        if lane.gate.code or bot.gate.code or bot.scope.in_doubt or bot.choosy:
             return False  # what is to be found out is found out quicker
         flight.waiters.remove(job)
         bot.send_turn = roster.next_turn()

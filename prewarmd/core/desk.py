@@ -243,6 +243,16 @@ class Desk:
             records.Snooze(job.id, job.not_before, code, detail, job.attempt, job.maybe_sent)
         )
 
+    def sleep_if_refused(self, job: Job, now: float) -> bool:
+        """Let a job sleep of whose kind no chat of its bot takes any; whether it does."""
+        refusal = self.bots[job.bot].refusal(job.kind, now)
+        if refusal is None:
+            return False
+        lane, at = refusal
+        gate = lane.refusals[job.kind]
+        self.snooze(job, at - now, gate.code, gate.detail, now)
+        return True
+
     def wake(self, job: Job, now: float) -> None:
         """Its time has come, or somebody asked for it now."""
         if job.state is JobState.WAITING:

@@ -76,7 +76,7 @@ class Downloads:
         desk = self._desk
         desk.relay(job, is_relay=False)
         if job.sha256 is not None and (entry := desk.cache.find(job.sha256)):
-            if desk.memory_short and desk.bots[job.bot].next_lane(now)[1] > now:
+            if desk.memory_short and not desk.bots[job.bot].may_send(job.kind, now):
                 return False  # it would be the first to give way
             desk.cache.hits += 1
             desk.start(job, Phase.FETCHING)
@@ -148,7 +148,7 @@ class Downloads:
         extent = desk.cache.reserve(size_bytes)
         if extent is not None:
             return extent
-        if not any(desk.bots[job.bot].next_lane(now)[1] <= now for job in jobs):
+        if not any(desk.bots[job.bot].may_send(job.kind, now) for job in jobs):
             desk.ahead_short = True
             return None
         while extent is None and desk.give_up_one_ahead(now):
@@ -163,7 +163,7 @@ class Downloads:
         desk = self._desk
         for flight in self.fetching.values():
             waiters = () if flight.trailing else flight.waiters
-            if waiters and all(desk.bots[job.bot].next_lane(now)[1] > now for job in waiters):
+            if waiters and not any(desk.bots[j.bot].may_send(j.kind, now) for j in waiters):
                 self._drop(flight, now)
 
     def _drop(self, flight: Flight, now: float) -> None:

@@ -361,6 +361,7 @@ class Engine:
                 (lane.gate.code, f"bot {bot.slug}, chat {lane.chat_id}: {lane.gate.detail}")
                 for lane in closed
             )
+            reasons.extend(bot.refused_by_all())
         return reasons
 
     def check(self) -> None:

@@ -28,6 +28,8 @@ class Remedy(StrEnum):
     """A rate limit: its lane waits for `retry_after_s`, the job is released."""
     CLOSE_CHAT = "close_chat"
     """The warm-up chat refuses us: close the lane, look again later, the job is released."""
+    CLOSE_KIND = "close_kind"
+    """The warm-up chat refuses this kind alone: others still go there, the job is released."""
     CLOSE_BOT = "close_bot"
     """The bot's token is refused: close the bot, look again later, the job is released."""
     CLOSE_BUCKET = "close_bucket"
@@ -47,13 +49,15 @@ class Charge(StrEnum):
 class Fault:
     """One code: what it means to a person and what is done about it. `strains`: so many of it in a
     row mean that the upstream is down. `is_ours`: nobody was asked, so it tells nothing of a chat
-    or a bot."""
+    or a bot. `is_verdict`: told twice in a row, it is believed; chat and bot are good enough to say
+    so."""
 
     remedy: Remedy
     meaning: str
     charge: Charge = Charge.NEVER
     strains: bool = False
     is_ours: bool = False
+    is_verdict: bool = False
 
 
 FAULTS: dict[str, Fault] = {
@@ -81,10 +85,25 @@ FAULTS: dict[str, Fault] = {
     "TooManyRequests": Fault(Remedy.PAUSE_CHAT, "Telegram asks for a pause"),
     "ChatRefused": Fault(Remedy.CLOSE_CHAT, "the bot may not post to its warm-up chat"),
     "ChatNotFound": Fault(Remedy.CLOSE_CHAT, "the warm-up chat does not exist for this bot"),
+    "KindRefused": Fault(
+        Remedy.CLOSE_KIND, "the warm-up chat takes no media of this kind; others do go there"
+    ),
     "ChatMigrated": Fault(Remedy.CLOSE_CHAT, "the warm-up chat has moved to another id"),
     "Unauthorized": Fault(Remedy.CLOSE_BOT, "Telegram refuses the bot's token"),
     "MediaRefused": Fault(Remedy.GIVE_UP, "Telegram refuses this media"),
+    "PhotoNotProcessed": Fault(
+        Remedy.RETRY_LATE,
+        "Telegram says that it cannot process the photo, which it also says of good ones",
+        Charge.ALWAYS,
+        is_verdict=True,
+    ),
     "RequestRefused": Fault(Remedy.GIVE_UP, "Telegram refuses the request"),
+    "UnknownRefusal": Fault(
+        Remedy.RETRY,
+        "Telegram refuses the request, in words that prewarmd does not know",
+        Charge.ALWAYS,
+        is_verdict=True,
+    ),
     "TelegramUnreachable": Fault(
         Remedy.RETRY, "Telegram cannot be reached", Charge.EVIDENCE, strains=True
     ),

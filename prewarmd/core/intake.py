@@ -48,8 +48,16 @@ class Intake:
                 continue
             job = backlog.peek(now)
             assert job is not None
+            is_ahead = bot.choosy > 0 and not bot.may_send(job.kind, now)
+            if is_ahead and desk.sleep_if_refused(job, now):
+                desk.roster.place(bot, now)
+                continue
             if not self._downloads.begin(job, now):
-                return  # no slot or no memory: an answer will bring us here again
+                if not is_ahead:
+                    return  # no slot or no memory: an answer will bring us here again
+                desk.roster.take_out(backlog)  # a lane is free, but none that takes it
+                desk.roster.park(bot, bot.match_at((), now))
+                continue
             job.starved = backlog.serve(job, now)
             bot.load_turn = desk.roster.next_turn()  # served: behind the others of its level
             bot.backlogs[backlog.bucket] = bot.backlogs.pop(backlog.bucket)  # and of its bot
@@ -94,6 +102,9 @@ class Intake:
         for job in backlog:
             if desk.memory_short:
                 return False
+            is_ahead = bot.choosy > 0 and not bot.may_send(job.kind, now)
+            if is_ahead and desk.sleep_if_refused(job, now):
+                continue
             may_join = self._downloads.trials.of(job) is not None
             if not may_join and self._children.pick_alone() is None:
                 return False

@@ -173,6 +173,8 @@ class Job(Item):
     """An upload of it may have arrived unanswered."""
     failures: int = 0
     """Failures in a row in this life of the daemon, charged or not: what back-off grows by."""
+    failed_with: str = ""
+    """The code of its last failure, in this life of the daemon; "" when it has not failed."""
     served_then: int = -1
     """How much its upstream had served at its last failure; -1 when it has not failed."""
     deaths: int = 0

@@ -11,6 +11,7 @@ from prewarmd.core.gate import Gate
 from prewarmd.core.governor import Governor
 from prewarmd.core.pace import UNPACED_PER_S, Pace
 from prewarmd.core.ready_queue import FOREVER
+from prewarmd.core.refusals import Refusals
 
 CHAIN_MAX = 10
 """Uploads in flight per chat: Telegram orders a chat's sends in a chain of ten, more is no gain
@@ -65,6 +66,7 @@ class Lane:
     chat_kind: str | None
     pace: Pace
     gate: Gate = field(default_factory=lambda: Gate(first_s=5.0, cap_s=900.0))
+    refusals: Refusals = field(default_factory=Refusals)
     paused_until: float = 0.0
     """A 429's penalty."""
     in_flight: int = 0

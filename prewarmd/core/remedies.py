@@ -32,6 +32,7 @@ class Remedies:
                 Remedy.RELEASE
                 | Remedy.PAUSE_CHAT
                 | Remedy.CLOSE_CHAT
+                | Remedy.CLOSE_KIND
                 | Remedy.CLOSE_BOT
                 | Remedy.CLOSE_BUCKET
             ):
@@ -44,7 +45,9 @@ class Remedies:
         desk = self._desk
         job.failures += 1
         job.attempt += charged
-        if charged and job.attempt >= desk.policy.retry.attempts:
+        is_believed = FAULTS[code].is_verdict and job.failed_with == code
+        job.failed_with = code
+        if is_believed or (charged and job.attempt >= desk.policy.retry.attempts):
             desk.fail(job, code, detail, now)
             return
         retry, jitter = desk.policy.retry, desk.next_jitter()

@@ -61,6 +61,7 @@ class Uploads:
             job = self._choose(desk.roster.to_send, bot, bot.loaded, now)
             if job is None or not self._may_send(job, now):
                 continue
+            lane = bot.next_free
             bot.loaded.serve(job, now)
             child = self._at_home(job) or child
             bot.send_turn = desk.roster.next_turn()  # served: behind the others of its level
@@ -81,6 +82,8 @@ class Uploads:
     ) -> Job | None:
         """The bot's best job whose size was not sent just now; None, and the bot is parked, when
         all that are worth looking at were."""
+        if bot.choosy:
+            return self._match(turns, bot, pile, now)
         job = pile.peek(now)
         assert job is not None
         if not bot.spread or bot.spread.free_at(job.size_bytes or 0) <= now:
@@ -93,6 +96,22 @@ class Uploads:
             soonest = min(soonest, at)
         turns.remove(bot)
         self._desk.roster.park(bot, soonest)
+        return None
+
+    def _match(
+        self, turns: Turns[Bot] | Rotation[Bot], bot: Bot, pile: ReadyQueue[Job], now: float
+    ) -> Job | None:
+        """The same where a lane refuses kinds; those that no lane takes sleep until one is asked
+        again."""
+        desk = self._desk
+        if (job := bot.match(pile, now)) is not None:
+            return job
+        for each in list(pile):
+            desk.sleep_if_refused(each, now)
+        turns.remove(bot)
+        if pile.size:
+            desk.roster.ahead[bot] = None
+            desk.roster.park(bot, bot.match_at(pile, now))
         return None
 
     def _pump_alone(self, now: float) -> None:
@@ -113,7 +132,7 @@ class Uploads:
             if child is not None:
                 desk.unpile(job)
                 bot.alone_turn = desk.roster.next_turn()
-                self._send(bot, job, lane, child, now)
+                self._send(bot, job, bot.next_free, child, now)
                 desk.roster.place(bot, now)
             return
 
@@ -180,6 +199,7 @@ class Uploads:
     ) -> tuple[Sending, int]:
         """It takes its lane, its slot and its share of the budget."""
         desk = self._desk
+        lane.refusals.enter(job.kind, now)
         is_probe = desk.bots[job.bot].enter(lane, size_bytes, now)
         desk.uploading.spend(size_bytes, now)
         task = desk.next_task()
@@ -224,6 +244,7 @@ class Uploads:
         job, lane = sending.job, sending.lane
         bot = desk.bots[job.bot]
         lane.gate.accept()
+        bot.accept_kind(lane, job.kind)
         bot.gate.accept()
         bot.scope.answered(is_probe=sending.is_probe, accepted=True)
         size_bytes = job.size_bytes or 0
@@ -252,6 +273,8 @@ class Uploads:
         bot = desk.bots[job.bot]
         fault = FAULTS[report.code]
         lane.gate.leave(began=sending.began)
+        if fault.remedy is not Remedy.CLOSE_KIND:
+            lane.refusals.leave(job.kind, began=sending.began)
         if fault.remedy is Remedy.PAUSE_CHAT:
             self._flooded(bot, sending, report, now)
         else:
@@ -275,9 +298,17 @@ class Uploads:
                 else:
                     lane.gate.refuse(report.code, report.detail, now, began=began)
                 bot.gate.accept()
+            case Remedy.CLOSE_KIND:
+                kind = sending.job.kind
+                bot.refuse_kind(lane, kind, report.code, report.detail, now, began=began)
+                lane.gate.accept()
+                bot.gate.accept()
             case Remedy.CLOSE_BOT:
                 bot.gate.refuse(report.code, report.detail, now, began=began)
             case Remedy.GIVE_UP if not fault.is_ours:  # chat and bot were good enough to say so
+                lane.gate.accept()
+                bot.gate.accept()
+            case _ if fault.is_verdict:
                 lane.gate.accept()
                 bot.gate.accept()
             case _ if fault.strains:
@@ -342,6 +373,7 @@ class Uploads:
         sending = self._end(task)
         bot = self._desk.bots[sending.job.bot]
         sending.lane.gate.leave(began=sending.began)
+        sending.lane.refusals.leave(sending.job.kind, began=sending.began)
         bot.gate.leave(began=sending.began)
         bot.scope.answered(is_probe=sending.is_probe, accepted=False)
         bot.leave(sending.lane, now)

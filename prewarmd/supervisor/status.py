@@ -133,6 +133,7 @@ class Status:
             "next_send_in_s": None if at == FOREVER else round(max(0.0, at - now), 3),
             "per_s": round(1 / interval_s, 4) if interval_s else None,
             "reason": lane.gate.detail or None,
+            "refuses": {str(kind): gate.detail for kind, gate in lane.refusals.items()},
         }
 
     def in_flight(self) -> list[dict[str, Any]]:

@@ -50,30 +50,40 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     ("private chat not found", "ChatNotFound"),
     ("peer_id_invalid", "ChatNotFound"),
     ("chat_id is empty", "ChatNotFound"),
+    ("chat_send_media_forbidden", "ChatRefused"),
     ("not enough rights", "ChatRefused"),
     ("have no write access", "ChatRefused"),
     ("need administrator rights", "ChatRefused"),
     ("chat_write_forbidden", "ChatRefused"),
     ("chat_admin_required", "ChatRefused"),
-    ("chat_send_", "ChatRefused"),  # CHAT_SEND_PHOTOS_FORBIDDEN and its like
     ("topic_closed", "ChatRefused"),
     ("message thread not found", "ChatRefused"),
-    ("voice_messages_forbidden", "ChatRefused"),
     ("logged out", "Unauthorized"),
     ("file must be non-empty", "EmptyObject"),
     ("is too big", "TooLarge"),
     ("too big for a photo", "TooLarge"),
     ("photo_invalid_dimensions", "MediaRefused"),
-    ("image_process_failed", "MediaRefused"),
+    ("image_process_failed", "PhotoNotProcessed"),
     ("photo_save_file_invalid", "MediaRefused"),
     ("unsupported extension", "MediaRefused"),
     ("wrong file identifier", "MediaRefused"),
     ("remote file identifier", "MediaRefused"),
     ("can't use file of type", "MediaRefused"),
     ("type of file mismatch", "MediaRefused"),
+    ("there is no ", "RequestRefused"),
+    ("can't parse ", "RequestRefused"),
+    ("media not found", "RequestRefused"),
+    ("caption is too long", "RequestRefused"),
 )
+_OF_ONE_KIND = re.compile(
+    r"not enough rights to send (?:photo|video|animation|document|audio|music|voice|sticker|gif)"
+    r"|chat_send_(?!media)\w+_forbidden"  # CHAT_SEND_PHOTOS_FORBIDDEN and its like
+    r"|(?:voice|video)_messages_forbidden"
+    r"|restricted receiving of (?:voice|video)"
+)
+"""A chat that takes other kinds still."""
 _BY_STATUS: dict[int, str] = {
-    400: "RequestRefused",
+    400: "UnknownRefusal",
     401: "Unauthorized",
     403: "ChatRefused",
     404: "Unauthorized",
@@ -151,6 +161,8 @@ def _refused(status: int, answer: dict[str, Any], retry_after_header: str | None
         return Refused("TelegramError", detail)
     if status in (400, 403):
         text = description.lower()
+        if _OF_ONE_KIND.search(text):
+            return Refused("KindRefused", detail)
         for part, code in _BY_TEXT:
             if part in text:
                 return Refused(code, detail)

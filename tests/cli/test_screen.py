@@ -17,7 +17,7 @@ def status(number: int) -> dict[str, Any]:
     task = {"child": 0, "bot": "shop", "kind": "video", "stage": "body_sent", "attempt": 1,
             "bytes_done": 12_500_000, "bytes_total": 25_000_000, "seconds": 2.0}  # fmt: skip
     lane = {"bot": "shop", "kind": "channel", "in_flight": 1, "next_send_in_s": None,
-            "per_s": 1 / 3}  # fmt: skip
+            "per_s": 1 / 3, "refuses": {}}  # fmt: skip
     return {
         "version": "9", "source": "daemon", "readiness": {"ready": True, "reasons": []},
         "jobs": {"queued": 4}, "queue": {"by_kind": {"photo": 0, "video": 4}, "capacity": 9},

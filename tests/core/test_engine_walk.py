@@ -29,7 +29,8 @@ OF_THE_STORE = ["NoSuchKey", "EmptyObject", "BadCredentials", "StoreUnreachable"
     "StoreTimeout", "ShortBody", "ObjectChanged", "Bug"]  # fmt: skip
 OF_TELEGRAM = ["TooManyRequests", "ChatRefused", "ChatNotFound", "ChatMigrated", "Unauthorized",
     "MediaRefused", "RequestRefused", "TelegramUnreachable", "UploadCut", "TelegramError",
-    "NoAnswer", "BadAnswer", "NoFileId", "UnfitPhoto", "MaybeSent", "Bug"]  # fmt: skip
+    "NoAnswer", "BadAnswer", "NoFileId", "UnfitPhoto", "MaybeSent", "Bug", "KindRefused",
+    "PhotoNotProcessed", "UnknownRefusal"]  # fmt: skip
 MAY_ARRIVE = {code for code in OF_TELEGRAM if FAULTS[code].remedy is Remedy.RETRY_LATE}
 ENDS = (records.Complete, records.Join, records.Fail, records.Cancel)
 PAGE = 4096

@@ -179,7 +179,7 @@ async def test_objects_that_cannot_become_media_fail_with_their_reason(house: Ho
         (f"{house.prefix}missing.jpg", {}, "NoSuchKey"),
         (empty.key, {}, "EmptyObject"),
         (rubbish.key, {}, "UnfitPhoto"),
-        (riddle.key, {}, "MediaRefused"),
+        (riddle.key, {}, "PhotoNotProcessed"),
         (large.key, {}, "TooLarge"),
         (wrong.key, {"sha256": promised}, "Sha256Mismatch"),
     ]

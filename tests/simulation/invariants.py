@@ -60,11 +60,11 @@ TICKS_WINDOW = 2000
 
 _CHARGES = frozenset({
     "StoreError", "StoreTimeout", "ShortBody", "TelegramUnreachable", "UploadCut", "TelegramError",
-    "NoAnswer", "BadAnswer", "MaybeSent", "NoMemory", "Bug",
+    "NoAnswer", "BadAnswer", "MaybeSent", "NoMemory", "Bug", "PhotoNotProcessed", "UnknownRefusal",
 })  # fmt: skip
 """Codes that may charge an attempt."""
 _OF_A_DEATH = frozenset({"ChildDied", "Poison"})
-_LATE = frozenset({"TelegramError", "NoAnswer", "BadAnswer", "MaybeSent"})
+_LATE = frozenset({"TelegramError", "NoAnswer", "BadAnswer", "MaybeSent", "PhotoNotProcessed"})
 """Codes after which an upload may have arrived."""
 
 
@@ -115,8 +115,8 @@ def doubt_is_kept(row: "Row", record: records.Snooze | records.Fail) -> None:
 def failure_is_earned(
     row: "Row", code: str, attempt: int, most: int, *, told: bool, guilty: bool
 ) -> None:
-    """A job fails for a refusal that the world gave (`told`), or after its last attempt; and for
-    its child's death only when it was the cause (`guilty`)."""
+    """A job fails for a refusal that the world gave for good (`told`), or after its last attempt;
+    and for its child's death only when it was the cause (`guilty`)."""
     fault = FAULTS.get(code)
     if fault is None:
         raise Violation("failure_is_earned", f"{row} fails with {code}, which is no code")
@@ -124,10 +124,8 @@ def failure_is_earned(
         if RULES.poison_is_isolated and not guilty:
             raise Violation("innocent_is_spared", f"{row} fails with {code}")
         earned = RULES.poison_is_isolated or attempt >= most
-    elif fault.remedy is Remedy.GIVE_UP:
-        earned = told
     else:
-        earned = attempt >= most
+        earned = told or (fault.remedy is not Remedy.GIVE_UP and attempt >= most)
     if not earned:
         raise Violation("failure_is_earned", f"{row} fails with {code} at {attempt} of {most}")
 
@@ -183,6 +181,12 @@ def pause_is_obeyed(bot: str, chat_id: int, now: float, until: float) -> None:
     """Nothing is sent to a chat inside a pause that Telegram told."""
     if now < until:
         raise Violation("pause_is_obeyed", f"{bot} sends to {chat_id} {until - now:.3f} s early")
+
+
+def refusal_is_obeyed(verb: object, now: float, until: float) -> None:
+    """No kind is sent to a chat that has refused it just now."""
+    if now < until:
+        raise Violation("refusal_is_obeyed", f"{verb} begins {until - now:.3f} s early")
 
 
 def burst_is_bounded(chat: object, waited_s: float, least_s: float) -> None:

@@ -21,6 +21,7 @@ from prewarmd.core.commands import Command, Tell
 from prewarmd.core.engine import Engine
 from prewarmd.core.events import ChildBeat, Event
 from prewarmd.core.jobs import Job, JobId, Kind, Phase
+from prewarmd.core.lanes import Lane
 from prewarmd.core.scoring import ScorePolicy
 from tests.simulation import invariants
 from tests.simulation.store import Store
@@ -156,22 +157,38 @@ class Look:
             return False
         if bot.in_flight >= (bot._crowded_max or bot.in_flight_max):
             return False
-        return any(
-            lane.in_flight < lane.in_flight_max
-            and lane.gate.may_pass(now)
-            and lane.paused_until <= now
-            and lane.pace.next_at <= now
-            for lane in bot.lanes
-        )
+        return any(True for _ in self._open_lanes(bot))
+
+    def _open_lanes(self, bot: Bot) -> Iterator[Lane]:
+        now = self._now
+        for lane in bot.lanes:
+            if (
+                lane.in_flight < lane.in_flight_max
+                and lane.gate.may_pass(now)
+                and lane.paused_until <= now
+                and lane.pace.next_at <= now
+            ):
+                yield lane
 
     def _waiting(self, bot: Bot) -> Iterator[Job]:
         """Who could be sent by it, and could have been all turn long."""
+        now = self._now
         for job in bot.loaded:
-            if job.queued_at < self._now and bot.spread.free_at(job.size_bytes or 0) <= self._now:
+            is_old = job.queued_at < now
+            if is_old and bot.spread.free_at(job.size_bytes or 0) <= now and self._is_taken(job):
                 yield job
+
+    def _is_taken(self, job: Job) -> bool:
+        """Whether a lane that is open takes its kind."""
+        bot = self._desk.bots[job.bot]
+        gates = [lane.refusals.get(job.kind) for lane in self._open_lanes(bot)]
+        return any(gate is None or gate.may_pass(self._now) for gate in gates)
 
     def _level(self, job: Job) -> int:
         return level(job, self._engine.policy.score, self._now)
+
+    def _is_choosy(self, job: Job) -> bool:
+        return self._desk.bots[job.bot].choosy > 0
 
     def _starves(self, job: Job) -> bool:
         horizon_s = self._engine.policy.prefetch_horizon_s
@@ -186,14 +203,29 @@ class Look:
                 invariants.probe_is_alone(sending.job.bot, probe, task)
             if sending.is_probe:
                 probing[sending.job.bot] = task
+        self._one_asks_again()
         for bot in self._desk.bots.values():
             if bot.scope.probing and bot.slug not in probing:
                 invariants.probe_is_under_way(bot.slug)
             ways = [(bot.gate, bot.in_flight)]
             ways += [(lane.gate, lane.in_flight) for lane in bot.lanes]
+            ways += [
+                (gate, lane.in_flight) for lane in bot.lanes for gate in lane.refusals.values()
+            ]
             for gate, in_flight in ways:
                 if gate.probing and not in_flight:
                     invariants.probe_is_under_way((bot.slug, gate))
+
+    def _one_asks_again(self) -> None:
+        """Whether a chat takes a kind that it has refused, one upload finds out."""
+        asking: dict[tuple[int, Kind], int] = {}
+        for task, sending in self._engine.uploads.sending.items():
+            kind, lane = sending.job.kind, sending.lane
+            gate = lane.refusals.get(kind)
+            if gate is not None and sending.began >= gate.until:
+                other = asking.setdefault((id(lane), kind), task)
+                if other != task:
+                    invariants.probe_is_alone(f"{lane.bot}, {kind} to {lane.chat_id}", other, task)
 
     def _who_may_go_goes(self) -> None:
         desk, now, policy = self._desk, self._now, self._engine.policy
@@ -208,20 +240,28 @@ class Look:
             if bot.under_way or not may_fetch:
                 continue
             for backlog in bot.backlogs.values():
-                if backlog and desk.buckets.gate(backlog.bucket).may_pass(now):
+                is_open = backlog and desk.buckets.gate(backlog.bucket).may_pass(now)
+                if is_open and (not bot.choosy or all(map(self._is_taken, backlog))):
                     invariants.who_may_go_goes(bot.slug, f"fetch from {backlog.bucket}")
 
     def _best_is_sent(self, sent: list[Job]) -> None:
-        """Of two that are sent one after the other, at most one goes because it starves."""
+        """Of two that are sent one after the other, at most one goes because it starves. A bot that
+        is choosy takes its turn by its best job, and may send a lesser one: it is compared with
+        itself."""
         waiting = [(self._level(job), job) for bot in self._able for job in self._waiting(bot)]
         if not waiting:
             return
+        for job in [job for job in sent if self._is_choosy(job)]:
+            for at, other in waiting:
+                if other.bot == job.bot and at > self._level(job) and not self._starves(job):
+                    invariants.best_goes_first(job, other)
         best_level, best = max(waiting, key=lambda each: each[0])
         for job in sent:
-            if not self._starves(job) and self._level(job) < best_level:
+            is_lesser = self._level(job) < best_level
+            if is_lesser and not self._starves(job) and not self._is_choosy(job):
                 invariants.best_goes_first(job, best)
         for one, other in pairwise(sent):
-            if one.starved or other.starved:
+            if one.starved or other.starved or self._is_choosy(one) or self._is_choosy(other):
                 continue
             if max(self._level(one), self._level(other)) < best_level:
                 invariants.best_goes_first((one, other), best)
@@ -230,7 +270,7 @@ class Look:
         """Who goes first in a turn was not served after an equal who is left."""
         first = {job.bot: job for job in reversed(sent)}
         for slug, job in first.items():
-            if self._starves(job):
+            if self._starves(job) or self._is_choosy(job):
                 continue
             for bot in self._able:
                 if bot.slug in first or served.get(bot.slug, 0) >= served.get(slug, 0):

@@ -18,6 +18,9 @@ from tests.simulation.rows import Name, Row
 from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
 
+KIND_REFUSED_S = 900.0
+"""How long a job sleeps at most of whose kind no chat takes any."""
+
 
 class Ledger:
     """Everything durable."""
@@ -97,7 +100,8 @@ class Ledger:
         if row is None:
             return
         self._charge(row, record.code, record.attempt)
-        invariants.snooze_is_sane(row, record, self._timeline.now, self._snooze_s)
+        cap_s = KIND_REFUSED_S if record.code == "KindRefused" else self._snooze_s
+        invariants.snooze_is_sane(row, record, self._timeline.now, cap_s)
         invariants.doubt_is_kept(row, record)
         row.attempt, row.code, row.not_before = record.attempt, record.code, record.not_before
         row.maybe_sent = record.maybe_sent

@@ -44,7 +44,7 @@ class Sends:
 
     def upload(self, child: Child, verb: verbs.Upload) -> None:
         """Out of memory, where all bytes are or will be."""
-        self._telegram.send_begins(verb.bot, verb.chat_id)
+        self._telegram.send_begins(verb)
         if verb.behind:
             self._follow(child, verb)
             return
@@ -78,7 +78,7 @@ class Sends:
 
     def relay(self, child: Child, verb: verbs.Relay) -> None:
         """Through a window of the child's own."""
-        self._telegram.send_begins(verb.bot, verb.chat_id)
+        self._telegram.send_begins(verb)
         work = self._children.take(child, verb)
         if not work.is_alive or child.is_hung:
             return

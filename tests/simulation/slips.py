@@ -429,6 +429,28 @@ SLIPS: tuple[Slip, ...] = (
         "child.state is ChildState.READY and not child.alone\n        return",
         "child.state is ChildState.READY\n        return",
     ),
+    # Refusals.
+    Slip(
+        "sends a kind to a chat that refuses it",
+        "a person who takes no voice messages has the bot try for each of thousands",
+        "bots.py",
+        "if lane.next_at(now) <= now and lane.refusals.take(kind, now):",
+        "if lane.next_at(now) <= now:",
+    ),
+    Slip(
+        "lets everybody ask again",
+        "once a minute all that wait for a kind are sent to be refused",
+        "uploads.py",
+        "        lane.refusals.enter(job.kind, now)\n",
+        "",
+    ),
+    Slip(
+        "believes a refusal at once that is often wrong",
+        "good photos fail for good",
+        "remedies.py",
+        "is_believed = FAULTS[code].is_verdict and job.failed_with == code",
+        "is_believed = FAULTS[code].is_verdict",
+    ),
     # Listings and stops.
     Slip(
         "fetches after a stop was asked for",

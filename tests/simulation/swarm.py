@@ -115,6 +115,7 @@ class Swarm:
     """Pauses that Telegram wants whatever was sent."""
     revocations: float = 0.0
     refused_chats: float = 0.0
+    refused_kinds: float = 0.0
     migrations: float = 0.0
     overwrites: float = 0.0
     crashes: float = 0.0
@@ -283,4 +284,5 @@ _RATES: dict[str, tuple[float, float]] = {
     "overwrites": (1.0, 50.0),
     "crashes": (0.05, 2.0),
     "drains": (0.05, 1.0),
+    "refused_kinds": (0.1, 2.0),
 }

@@ -26,16 +26,20 @@ from tests.simulation.timeline import Timeline
 What = tuple[str, str, str]
 """(bot, content, kind)."""
 
-REFUSALS = ("MediaRefused", "RequestRefused")
+REFUSALS = ("MediaRefused", "RequestRefused", "PhotoNotProcessed", "UnknownRefusal")
 CHAT_REFUSALS = ("ChatRefused", "ChatNotFound")
 NOT_DELIVERED = ("TelegramError", "TelegramError", "NoAnswer", "BadAnswer", "RequestRefused", "Bug")
 DOUBTFUL = ("NoAnswer", "NoAnswer", "TelegramError", "BadAnswer", "NoFileId")
 BEFORE_THE_LAST_BYTE = ("TelegramUnreachable", "UploadCut", "Bug")
 OUTAGES = ("TelegramUnreachable", "TelegramError")
-FOR_GOOD = frozenset({*REFUSALS, "NoFileId"})
+FOR_GOOD = frozenset({"MediaRefused", "RequestRefused", "NoFileId"})
+TWICE = frozenset(REFUSALS) - FOR_GOOD
+"""Refusals that are for good when they are told twice."""
 PRIVATE_BURST, FASTEST = 3, 4.0
 """Sends at once to a private chat; and what its pace may become, as a multiple of the documented
 one."""
+KIND_REFUSED_S = 60.0
+"""How long a chat that refused a kind is not asked again."""
 PATIENCE_S = 20.0
 """How long a child waits for an answer."""
 SOON_S = 0.02
@@ -90,6 +94,7 @@ class Telegram:
         shortest."""
         self.revoked: dict[str, bool] = {}
         self.refusing: dict[tuple[str, int], str] = {}
+        self.refusing_kinds: set[tuple[str, int, str]] = set()
         self.moved: dict[tuple[str, int], int] = {}
         self.silence = ""
         """The code that everything is answered with while Telegram is out."""
@@ -97,6 +102,9 @@ class Telegram:
         """How many there were; one more for each answer that came in one."""
         self.told: set[tuple[int, str]] = set()
         """(job, code): refusals for good."""
+        self._kinds_refused: dict[tuple[str, int, str], float] = {}
+        """(bot, chat, kind) -> until when nobody may ask again, as we were told."""
+        self._told_once: set[tuple[int, str]] = set()
         self.charges: dict[int, int] = {}
         """job -> faults that may be charged to it."""
         self._refused: dict[str, str] = {}
@@ -124,8 +132,11 @@ class Telegram:
         if self.swarm.refusals and self._dice.random() < self.swarm.refusals:
             self._refused[content] = self._dice.choice(REFUSALS)
 
-    def send_begins(self, bot: str, chat_id: int) -> None:
+    def send_begins(self, verb: Upload | Relay) -> None:
         """An upload starts."""
+        bot, chat_id = verb.bot, verb.chat_id
+        refused_until = self._kinds_refused.get((bot, chat_id, verb.kind), 0.0)
+        invariants.refusal_is_obeyed(verb, self._timeline.now, refused_until)
         pause = self.pauses.get((bot, chat_id))
         if pause is not None:
             invariants.pause_is_obeyed(bot, chat_id, self._timeline.now, pause[1])
@@ -215,15 +226,18 @@ class Telegram:
             return "ChatMigrated"
         if chat in self.refusing:
             return self.refusing[chat]
+        if (*chat, verb.kind) in self.refusing_kinds:
+            return "KindRefused"
         code = self._refused.get(letter.content, "")
-        if code:
-            self.told.add((verb.job, code))
-        return code
+        return self._fault(verb.job, code) if code else ""
 
     def _fault(self, job: int, code: str) -> str:
-        if code in FOR_GOOD:
-            self.told.add((job, code))
-        else:
+        told = (job, code)
+        if code in FOR_GOOD or told in self._told_once:
+            self.told.add(told)
+        if code in TWICE:
+            self._told_once.add(told)
+        if code not in FOR_GOOD:
             self.charge(job)
         return code
 
@@ -249,6 +263,8 @@ class Telegram:
     def _answer(self, letter: Letter) -> None:
         """The answer arrives: what queued behind it may be judged now."""
         heard = self.answered(letter)
+        if heard:
+            self._note_kind(letter)
         ticket = letter.ticket
         if ticket is None:
             return
@@ -281,6 +297,15 @@ class Telegram:
             letter.message = self._messages
             self.unsettled[letter.message] = (verb.bot, verb.chat_id, letter.content, verb.kind)
 
+    def _note_kind(self, letter: Letter) -> None:
+        """What was heard of whether a chat takes a kind."""
+        verb, now = letter.verb, self._timeline.now
+        where = (verb.bot, verb.chat_id, verb.kind)
+        if not letter.code:
+            self._kinds_refused.pop(where, None)
+        elif letter.code == "KindRefused" and self._kinds_refused.get(where, 0.0) <= now:
+            self._kinds_refused[where] = now + KIND_REFUSED_S
+
     def settle(self, message: int) -> tuple[str, int, str, str] | None:
         """The message that is committed as ready; None when there is none such."""
         return self.unsettled.pop(message, None)
@@ -305,6 +330,7 @@ class Telegram:
             self._lose(message)
         self.flooded.clear()
         self._bursts.clear()
+        self._kinds_refused.clear()
         self.pauses = {
             chat: (told_at, min(until, holds[chat]))
             for chat, (told_at, until) in self.pauses.items()

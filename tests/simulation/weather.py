@@ -14,6 +14,7 @@ from prewarmd.core import events
 from tests.simulation.bucket import OUTAGES as BUCKET_OUTAGES
 from tests.simulation.bucket import Bucket
 from tests.simulation.children import Children
+from tests.simulation.clients import KINDS
 from tests.simulation.store import Store
 from tests.simulation.swarm import Swarm
 from tests.simulation.telegram import CHAT_REFUSALS, OUTAGES, Telegram
@@ -63,6 +64,7 @@ class Weather:
             (swarm.overwrites, self._overwrite),
             (swarm.crashes, self._crash),
             (swarm.drains, self._drain),
+            (swarm.refused_kinds, self._refuse_kind),
         ]
         self._coming = [
             (steps + self._gap(rate), next(self._number), rate, what)
@@ -88,6 +90,7 @@ class Weather:
         self._telegram.silence = ""
         self._telegram.revoked.clear()
         self._telegram.refusing.clear()
+        self._telegram.refusing_kinds.clear()
 
     def _gap(self, rate: float) -> float:
         return -log(1.0 - self._dice.random()) * 1000.0 / rate
@@ -162,6 +165,20 @@ class Weather:
             self._telegram.refusing.pop(home, None)
 
         self._for_a_while(60.0, end)
+
+    def _refuse_kind(self) -> None:
+        """Of one chat, or of all of a bot's."""
+        bot, chat = self._dice.choice(self._telegram.homes)
+        kind = self._dice.choice(KINDS)
+        with_all = self._dice.random() < 0.5
+        chats = [home for home in self._telegram.homes if home[0] == bot and with_all]
+        refused = {(*home, kind) for home in chats or [(bot, chat)]}
+        self._telegram.refusing_kinds |= refused
+
+        def end(_: object) -> None:
+            self._telegram.refusing_kinds -= refused
+
+        self._for_a_while(200.0, end)
 
     def _migrate(self) -> None:
         self._telegram.migrate(int(self._dice.random() * len(self._telegram.homes)))
