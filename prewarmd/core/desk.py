@@ -26,10 +26,12 @@ from prewarmd.core.commands import Command
 from prewarmd.core.extents import PAGE, Extent
 from prewarmd.core.jobs import Job, JobEvent, JobId, JobState, Phase
 from prewarmd.core.leaders import Leaders
+from prewarmd.core.links import Links
 from prewarmd.core.meter import Meter
 from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.core.ready_queue import STARVED
 from prewarmd.core.roster import Roster
+from prewarmd.core.shortcut import ByFileId, ByMessage, ByUrl, Shortcut
 
 UNDER_WAY = frozenset({Phase.FETCHING, Phase.RECALLING, Phase.LOADED})
 """What fetching ahead is bounded by: taken from the backlog, not yet uploading."""
@@ -47,6 +49,7 @@ class Desk:
         self.bots = self.roster.bots
         self.buckets = Buckets(self.roster)
         self.leaders = Leaders()
+        self.links = Links(spec.slug for spec in bots if spec.links)
         self.cache = CacheIndex(policy.cache_bytes // PAGE * PAGE, policy.cache_items, policy.ttl_s)
         self.pinned: dict[JobId, str] = {}
         self.memory_short = False
@@ -151,7 +154,7 @@ class Desk:
         more = (phase in UNDER_WAY) - (was in UNDER_WAY)
         if more:
             self.bots[job.bot].under_way += more
-            if not job.relay:
+            if not job.is_light:
                 self.bytes_under_way += more * (job.size_bytes or 0)
         if phase is Phase.RECALLING:
             self.recalling += 1
@@ -160,19 +163,22 @@ class Desk:
 
     def learn_size(self, job: Job, size_bytes: int) -> None:
         """The only place that changes a size once a job is in."""
-        if job.phase in UNDER_WAY and not job.relay:
+        if job.phase in UNDER_WAY and not job.is_light:
             self.bytes_under_way += size_bytes - (job.size_bytes or 0)
         job.size_bytes = size_bytes
 
-    def relay(self, job: Job, *, is_relay: bool) -> None:
-        """Whether its bytes pass through a child, and take no memory here."""
-        if job.phase in UNDER_WAY and is_relay != job.relay:
-            self.bytes_under_way += (job.size_bytes or 0) * (1 if job.relay else -1)
-        job.relay = is_relay
+    def relay(self, job: Job, *, is_relay: bool, by: Shortcut | None = None) -> None:
+        """Whether its bytes pass through a child, or are not needed `by` a shortcut: then they take
+        no memory here."""
+        was_light = job.is_light
+        job.relay, job.shortcut = is_relay, by
+        if job.phase in UNDER_WAY and job.is_light != was_light:
+            self.bytes_under_way += (job.size_bytes or 0) * (1 if was_light else -1)
 
     def _enqueue(self, job: Job, now: float, *, front: bool = False) -> None:
         self.enter(job, Phase.QUEUED)
         job.starved = False
+        job.shortcut = None
         bot = self.bots[job.bot]
         pile = bot.pile(job)
         assert pile is not None
@@ -181,6 +187,7 @@ class Desk:
 
     def _sleep(self, job: Job) -> None:
         self.enter(job, Phase.SLEEPING)
+        job.shortcut = None
         heappush(self._sleeping, (job.not_before, job.id))
 
     def start(self, job: Job, phase: Phase) -> None:
@@ -200,7 +207,7 @@ class Desk:
         level = STARVED if job.starved else self.policy.score.level(job, now)
         pile = bot.loaded_alone if job.suspect else bot.loaded
         pile.push(job, level, now)
-        if not job.relay:
+        if not job.is_light:
             self.memory_short = False  # there is one more that may have to go
         self.roster.touch(bot)
 
@@ -213,6 +220,22 @@ class Desk:
         self.unpin(job, now)
         self.set_down(job, now)
         self.put_back(job, now, code, detail)
+
+    def give_up_shortcut(self, job: Job, code: str, detail: str, now: float) -> None:
+        """The way by which it was sent leads nowhere; nobody takes it again, and the job finds
+        another."""
+        assert job.sha256 is not None
+        content = (job.bot, job.sha256, job.kind)
+        match job.shortcut:
+            case ByMessage(chat_id, message_id):
+                self.out.append(records.MessageGone(*content, chat_id, message_id))
+            case ByFileId(file_id):
+                self.out.append(records.FileIdStale(*content, file_id, detail))
+            case ByUrl():
+                self.links.refuse(job, now)
+            case None:
+                raise AssertionError(f"{job} has no shortcut")
+        self.release(job, now, code, detail)
 
     def put_back(self, job: Job, now: float, code: str = "", detail: str = "") -> None:
         """As `release`, but it still leads, and keeps what the catalogue said."""
@@ -360,7 +383,7 @@ class Desk:
         assert self.bytes_under_way == sum(
             job.size_bytes or 0
             for job in self.jobs.values()
-            if job.phase in UNDER_WAY and not job.relay
+            if job.phase in UNDER_WAY and not job.is_light
         )
         self.leaders.check(self.jobs)
         assert self.recalled <= self.jobs.keys()

@@ -15,11 +15,13 @@ from prewarmd.core.blame import End
 from prewarmd.core.children import Children
 from prewarmd.core.commands import Recall, Tell
 from prewarmd.core.desk import Desk
+from prewarmd.core.events import Recalled
 from prewarmd.core.extents import Extent
 from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, Phase
 from prewarmd.core.objects import Objects
 from prewarmd.core.remedies import Remedies
+from prewarmd.core.shortcut import ByFileId, ByMessage, ByUrl, Shortcut
 from prewarmd.core.trials import Trials
 
 
@@ -56,10 +58,10 @@ class Downloads:
         self._desk.start(job, Phase.RECALLING)
         self._desk.out.append(Recall(job.id, job.bot, job.sha256, job.kind))
 
-    def recalled(self, job: Job, now: float, *, ready: bool, may_start: bool) -> None:
+    def recalled(self, job: Job, answer: Recalled, now: float, *, may_start: bool) -> None:
         """The catalogue's answer; without `may_start` no GET begins."""
-        desk = self._desk
-        if ready:
+        desk, by = self._desk, self._shortcut(job, answer, now)
+        if answer.ready and by is None:
             assert job.sha256 is not None
             size_bytes = job.size_bytes or 0
             for each in (*desk.leaders.take_followers(job), job):
@@ -68,8 +70,21 @@ class Downloads:
         desk.recalled.add(job.id)
         if job.id in desk.pinned:
             desk.load(job, now)
+        elif by is not None:
+            desk.relay(job, is_relay=False, by=by)
+            desk.load(job, now)
         elif not may_start or not self._acquire(job, now):
             desk.put_back(job, now)
+
+    def _shortcut(self, job: Job, answer: Recalled, now: float) -> Shortcut | None:
+        """What spares its bytes, if they are not here already."""
+        if job.size_bytes is None or job.id in self._desk.pinned:
+            return None
+        if answer.ready:
+            return ByFileId(answer.file_id) if job.is_probe else None
+        if answer.message_id:
+            return ByMessage(answer.chat_id, answer.message_id)
+        return ByUrl() if self._desk.links.may_go(job, now) else None
 
     def _acquire(self, job: Job, now: float) -> bool:
         """Find the job's bytes: here, on their way, or by a GET of its own."""

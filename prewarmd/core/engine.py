@@ -35,6 +35,7 @@ from prewarmd.core.policy import BotSpec, EnginePolicy
 from prewarmd.core.ready_queue import FOREVER
 from prewarmd.core.sizes import Sizes
 from prewarmd.core.uploads import Uploads
+from prewarmd.core.verdicts import Verdicts
 
 
 class Engine:
@@ -48,6 +49,7 @@ class Engine:
         self.intake = Intake(self.desk, self.children, self.downloads)
         self.uploads = Uploads(self.desk, self.children)
         self.cut_through = CutThrough(self.desk, self.children, self.downloads, self.uploads)
+        self.verdicts = Verdicts(self.desk)
         self.sizes = Sizes(self.desk, self.children)
         self.chats = Chats(self.desk, self.children)
         self.listings = Listings()
@@ -82,8 +84,8 @@ class Engine:
                     self.stale_reports += 1
                 else:
                     self._report(child, report, now)
-            case events.Recalled(job_id, sha256, ready):
-                self._recalled(job_id, sha256, now, ready=ready)
+            case events.Recalled():
+                self._recalled(event, now)
             case events.Admitted(jobs):
                 for job in jobs:
                     self.desk.admit(job, now)
@@ -110,7 +112,7 @@ class Engine:
                 if forgotten := self.desk.jobs.get(job_id):
                     self._withdraw(forgotten, now)
             case events.HoldsRemembered(holds):
-                self.uploads.restore(holds, now)
+                self.verdicts.restore(holds, now)
             case events.Loaded():
                 self.loading = False
             case events.StoreStalled(detail):
@@ -133,16 +135,16 @@ class Engine:
         """Whether the queue may take so many more."""
         return len(self.desk.jobs) + jobs <= self.policy.capacity
 
-    def _recalled(self, job_id: JobId, sha256: str, now: float, *, ready: bool) -> None:
+    def _recalled(self, answer: events.Recalled, now: float) -> None:
         """The catalogue's answer; one that comes too late is about another content."""
-        job = self.desk.jobs.get(job_id)
-        if job is None or job.sha256 != sha256:
+        job = self.desk.jobs.get(answer.job)
+        if job is None or job.sha256 != answer.sha256:
             return
         if job.phase is Phase.TRAILING:
-            self.cut_through.recalled(job, ready=ready)
+            self.cut_through.recalled(job, ready=answer.ready)
         elif job.phase is Phase.RECALLING:
             may_start = not (self.draining or self.stalled)
-            self.downloads.recalled(job, now, ready=ready, may_start=may_start)
+            self.downloads.recalled(job, answer, now, may_start=may_start)
 
     # -- what children say -----------------------------------------------------------------------
 

@@ -51,11 +51,15 @@ class Forgotten:
 
 @dataclass(slots=True)
 class Recalled:
-    """The catalogue's answer: whether a content that the job had is ready for its bot."""
+    """The catalogue's answer: whether a content that the job had is ready for its bot, by which
+    file_id, and which message bears it (0: none that is known)."""
 
     job: JobId
     sha256: str
     ready: bool
+    file_id: str = ""
+    chat_id: int = 0
+    message_id: int = 0
 
 
 @dataclass(slots=True)

@@ -90,6 +90,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "ChatMigrated": Fault(Remedy.CLOSE_CHAT, "the warm-up chat has moved to another id"),
     "Unauthorized": Fault(Remedy.CLOSE_BOT, "Telegram refuses the bot's token"),
+    "MessageGone": Fault(Remedy.GIVE_UP, "the message that bore the media cannot be forwarded"),
+    "UrlRefused": Fault(Remedy.GIVE_UP, "Telegram could not fetch the object by its URL"),
     "MediaRefused": Fault(Remedy.GIVE_UP, "Telegram refuses this media"),
     "PhotoNotProcessed": Fault(
         Remedy.RETRY_LATE,

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import NewType
 
 from prewarmd.core.ready_queue import Item
+from prewarmd.core.shortcut import Shortcut
 from prewarmd.core.transitions import after
 
 JobId = NewType("JobId", int)
@@ -185,12 +186,21 @@ class Job(Item):
     """Of children that had it alone in hand, by SIGKILL."""
     relay: bool = False
     """Its object is too large for the cache: it passes through a child."""
+    shortcut: Shortcut | None = None
+    """The way by which it is sent without its bytes, while it is loaded or on its way."""
+    is_probe: bool = False
+    """It finds out whether a file_id that is ready is still good."""
     suspect: bool = False
     """A child died with it in hand, or over its object: until it has done well, it has a child for
     itself."""
     not_before: float = 0.0
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
+
+    @property
+    def is_light(self) -> bool:
+        """Whether its bytes take no memory here."""
+        return self.relay or self.shortcut is not None
 
     @property
     def file_name(self) -> str:

@@ -56,7 +56,9 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class BotSpec:
-    """A configured bot: its slug and its warm-up chats (id, kind or None)."""
+    """A configured bot: its slug, and its warm-up chats (id, kind or None)."""
 
     slug: str
     chats: tuple[tuple[int, str | None], ...]
+    links: bool = False
+    """Telegram may fetch its objects by URL."""

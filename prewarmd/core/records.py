@@ -120,7 +120,31 @@ class Hold:
     moved_to: int = 0
 
 
-Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | See | Hold
+@dataclass(slots=True)
+class FileIdStale:
+    """Telegram does not take this file_id any more; what is ready by now may be another."""
+
+    bot: str
+    sha256: str
+    kind: str
+    file_id: str
+    detail: str
+
+
+@dataclass(slots=True)
+class MessageGone:
+    """The message that bore a media cannot be forwarded."""
+
+    bot: str
+    sha256: str
+    kind: str
+    chat_id: int
+    message_id: int
+
+
+Jobless = See | Hold | FileIdStale | MessageGone
+"""What says nothing of a job."""
+Record = Start | Complete | Join | Fail | Snooze | Wake | Release | Cancel | Jobless
 
 EVENT_OF: dict[type[Record], JobEvent] = {
     Start: JobEvent.STARTED,

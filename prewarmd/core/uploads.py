@@ -1,8 +1,8 @@
 """Uploads: from bytes in the cache to a file_id, through a lane of the job's bot.
 
 A job whose bytes are pinned waits on its bot's pile. Bots take turns by their best job; a bot whose
-lanes may not send yet is parked and costs nothing. Telegram's answer is an outcome for three: the
-lane (a pause, a refusal), the bot (its token), and the job.
+lanes may not send yet is parked and costs nothing. What Telegram's answer means for the lane and
+the bot, `verdicts` say; what it means for the job is said here.
 
 Invariants, kept by `check`: a lane's `in_flight` equals its uploads; an upload's bytes are pinned.
 Costs: O(lanes of the bot) an upload, O(log bots) a bot that is parked.
@@ -16,7 +16,7 @@ from prewarmd.core.bots import Bot
 from prewarmd.core.children import Child, Children
 from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
-from prewarmd.core.faults import FAULTS, Remedy
+from prewarmd.core.faults import FAULTS
 from prewarmd.core.flight import Flight
 from prewarmd.core.jobs import Job, JobEvent, Phase
 from prewarmd.core.lanes import Lane
@@ -25,10 +25,9 @@ from prewarmd.core.ready_queue import FOREVER, ReadyQueue
 from prewarmd.core.remedies import Remedies
 from prewarmd.core.rotation import Rotation, Turns
 from prewarmd.core.sending import Sending
+from prewarmd.core.shortcut import ByFileId, ByMessage, ByUrl, Shortcut
+from prewarmd.core.verdicts import Verdicts
 
-BUSY_RETRY_AFTER_S, BUSY_ANSWER_S = 60.0, 3.0
-"""A 429 that asks for exactly so much after so long is the Bot API server guarding itself: less at
-once helps, a slower rate does not (telegram.md fact 4)."""
 SPREAD_LOOK = 8
 """So many of the best jobs are looked at for one of another size than was sent just now."""
 
@@ -42,6 +41,7 @@ class Uploads:
         self._children = children
         self._objects = Objects(desk)
         self._remedies = Remedies(desk)
+        self._verdicts = Verdicts(desk)
 
     def pump(self, now: float) -> None:
         """Start whatever may start."""
@@ -139,7 +139,7 @@ class Uploads:
     def _at_home(self, job: Job) -> Child | None:
         """The child that brought its bytes, if that may send them: its page tables and its
         processor's caches know them. (0.88 of the daemon's CPU for photos of 100 KB.)"""
-        entry = None if job.relay else self._desk.cache.find(self._desk.pinned[job.id])
+        entry = None if job.is_light else self._desk.cache.find(self._desk.pinned[job.id])
         if entry is None or entry.home < 0:
             return None
         child = self._children.all[entry.home]
@@ -162,6 +162,9 @@ class Uploads:
         desk = self._desk
         if job.relay:
             self._relay(job, lane, child, now)
+            return
+        if job.shortcut is not None:
+            self._send_light(job, job.shortcut, lane, child, now)
             return
         entry = desk.cache.find(desk.pinned[job.id])
         assert entry is not None
@@ -193,6 +196,22 @@ class Uploads:
                 job.file_name,
             ))
         )  # fmt: skip
+
+    def _send_light(self, job: Job, by: Shortcut, lane: Lane, child: Child, now: float) -> None:
+        """Without its bytes."""
+        self._desk.enter(job, Phase.UPLOADING)
+        sending, row = self._begin(job, lane, child, 0, now)
+        common = (sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind)
+        verb: verbs.Light
+        match by:
+            case ByMessage(chat_id, message_id):
+                verb = verbs.Forward(*common, chat_id, message_id)
+            case ByFileId(file_id):
+                verb = verbs.Resend(*common, file_id)
+            case ByUrl():
+                assert job.size_bytes is not None
+                verb = verbs.Link(*common, job.bucket, job.key, job.size_bytes)
+        self._desk.out.append(Tell(child.index, verb))
 
     def _begin(
         self, job: Job, lane: Lane, child: Child, size_bytes: int, now: float
@@ -241,16 +260,8 @@ class Uploads:
     def uploaded(self, report: reports.Uploaded, now: float) -> None:
         """Telegram gave a file_id: the job is ready, and so is whoever follows it."""
         desk, sending = self._desk, self._end(report.task)
-        job, lane = sending.job, sending.lane
-        bot = desk.bots[job.bot]
-        lane.gate.accept()
-        bot.accept_kind(lane, job.kind)
-        bot.gate.accept()
-        bot.scope.answered(is_probe=sending.is_probe, accepted=True)
-        size_bytes = job.size_bytes or 0
-        if lane.governor.answered(sending.began, report.answer_s, size_bytes, now):
-            self._remember(lane)
-        bot.leave(lane, now)
+        job = sending.job
+        self._verdicts.accepted(sending, report.answer_s, now)
         assert job.sha256 is not None
         assert job.size_bytes is not None
         job.happen(JobEvent.COMPLETED)
@@ -269,98 +280,14 @@ class Uploads:
     def failed(self, report: reports.UploadFailed, now: float) -> None:
         """It did not: whose fault that is, the table of faults says."""
         desk, sending = self._desk, self._end(report.task)
-        job, lane = sending.job, sending.lane
+        job = sending.job
         bot = desk.bots[job.bot]
-        fault = FAULTS[report.code]
-        lane.gate.leave(began=sending.began)
-        if fault.remedy is not Remedy.CLOSE_KIND:
-            lane.refusals.leave(job.kind, began=sending.began)
-        if fault.remedy is Remedy.PAUSE_CHAT:
-            self._flooded(bot, sending, report, now)
+        self._verdicts.refused(sending, report, now)
+        if self._verdicts.leads_nowhere(sending, FAULTS[report.code]):
+            desk.give_up_shortcut(job, report.code, report.detail, now)
         else:
-            bot.scope.answered(is_probe=sending.is_probe, accepted=False)
-            self._refused(bot, sending, report, now)
-        bot.leave(lane, now)
-        self._remedies.apply(job, report.code, report.detail, now, bot.gate)
+            self._remedies.apply(job, report.code, report.detail, now, bot.gate)
         desk.roster.touch(bot)
-
-    def _refused(
-        self, bot: Bot, sending: Sending, report: reports.UploadFailed, now: float
-    ) -> None:
-        """What it means for lane and bot."""
-        lane, began, fault = sending.lane, sending.began, FAULTS[report.code]
-        match fault.remedy:
-            case Remedy.CLOSE_CHAT:
-                if report.migrated_to:
-                    if sending.chat_id == lane.chat_id:  # else it has moved on since
-                        lane.chat_id = report.migrated_to
-                        self._remember(lane)
-                else:
-                    lane.gate.refuse(report.code, report.detail, now, began=began)
-                bot.gate.accept()
-            case Remedy.CLOSE_KIND:
-                kind = sending.job.kind
-                bot.refuse_kind(lane, kind, report.code, report.detail, now, began=began)
-                lane.gate.accept()
-                bot.gate.accept()
-            case Remedy.CLOSE_BOT:
-                bot.gate.refuse(report.code, report.detail, now, began=began)
-            case Remedy.GIVE_UP if not fault.is_ours:  # chat and bot were good enough to say so
-                lane.gate.accept()
-                bot.gate.accept()
-            case _ if fault.is_verdict:
-                lane.gate.accept()
-                bot.gate.accept()
-            case _ if fault.strains:
-                bot.gate.fail(report.code, report.detail, now, began=began)
-            case _:
-                bot.gate.leave(began=began)
-
-    def _flooded(
-        self, bot: Bot, sending: Sending, report: reports.UploadFailed, now: float
-    ) -> None:
-        """A 429, open or in disguise."""
-        lane, is_probe = sending.lane, sending.is_probe
-        bot.gate.leave(began=sending.began)
-        if report.retry_after_s == BUSY_RETRY_AFTER_S and report.answer_s >= BUSY_ANSWER_S:
-            bot.scope.answered(is_probe=is_probe, accepted=False)
-            if not bot.crowd(sending.began, now):  # one is too much, too: then wait as it says
-                lane.pause(now + report.retry_after_s)
-                self._remember(lane)
-            return
-        until = now + report.retry_after_s + 0.1 + 0.9 * self._desk.next_jitter()
-        is_new = lane.paused_until <= now
-        lane.governor.flooded(sending.began, now)
-        lane.pause(until)
-        self._remember(lane, sending.chat_id)
-        if is_probe or is_new:
-            bot.scope.flooded(until, is_probe=is_probe, has_others=len(bot.lanes) > 1)
-        if is_probe:
-            self._desk.out.append(records.Hold(bot.slug, 0, bot.scope.until, 1.0))
-
-    def _remember(self, lane: Lane, *told: int) -> None:
-        """Of a chat that has moved under each id, and the one that was `told`: the configuration
-        may name any by then."""
-        until, factor = lane.paused_until, lane.pace.factor
-        for chat_id in dict.fromkeys((lane.configured_id, lane.chat_id, *told)):
-            moved_to = lane.chat_id if chat_id != lane.chat_id else 0
-            self._desk.out.append(records.Hold(lane.bot, chat_id, until, factor, moved_to))
-
-    def restore(self, holds: list[records.Hold], now: float) -> None:
-        """What earlier lives were told is still true. Chats that are no longer ours are passed."""
-        for hold in holds:
-            bot = self._desk.bots.get(hold.bot)
-            if bot is None:
-                continue
-            if hold.chat_id == 0:
-                bot.scope.until = max(bot.scope.until, hold.until)
-            for lane in bot.lanes:
-                if lane.configured_id == hold.chat_id:
-                    lane.chat_id = hold.moved_to or lane.chat_id
-                    lane.pause(hold.until)
-                    lane.pace.scale(hold.factor)
-                    bot.stir(lane, now)
-            self._desk.roster.touch(bot)
 
     def orphaned(self, task: int, reason: str, now: float, end: End) -> None:
         """Its child died: the board told whether the last byte had been handed over."""
@@ -371,13 +298,8 @@ class Uploads:
     def stopped(self, task: int, now: float) -> Sending:
         """It is gone, and nothing was told by Telegram."""
         sending = self._end(task)
-        bot = self._desk.bots[sending.job.bot]
-        sending.lane.gate.leave(began=sending.began)
-        sending.lane.refusals.leave(sending.job.kind, began=sending.began)
-        bot.gate.leave(began=sending.began)
-        bot.scope.answered(is_probe=sending.is_probe, accepted=False)
-        bot.leave(sending.lane, now)
-        self._desk.roster.touch(bot)
+        self._verdicts.untold(sending, now)
+        self._desk.roster.touch(self._desk.bots[sending.job.bot])
         return sending
 
     def relay_failed(self, report: reports.FetchFailed, now: float) -> None:
@@ -401,7 +323,7 @@ class Uploads:
             job = sending.job
             assert job.phase is (Phase.UPLOADING if sending.is_sealed else Phase.TRAILING)
             flight = sending.flight
-            assert job.relay or (flight and sending in flight.trailing) or job.id in desk.pinned
+            assert job.is_light or (flight and sending in flight.trailing) or job.id in desk.pinned
             in_flight[id(sending.lane)] = in_flight.get(id(sending.lane), 0) + 1
         for bot in desk.bots.values():
             for lane in bot.lanes:

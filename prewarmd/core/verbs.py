@@ -96,6 +96,51 @@ class Relay:
 
 
 @dataclass(slots=True)
+class Forward:
+    """Forward a message to a chat, for the file_id of its copy; answered as an `Upload` is."""
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bot: str
+    chat_id: int
+    kind: str
+    from_chat_id: int
+    message_id: int
+
+
+@dataclass(slots=True)
+class Resend:
+    """Send a file_id to a chat; answered as an `Upload` is."""
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bot: str
+    chat_id: int
+    kind: str
+    file_id: str
+
+
+@dataclass(slots=True)
+class Link:
+    """Send a URL of an object to a chat, for Telegram to fetch; answered as an `Upload` is."""
+
+    task: int
+    row: int
+    job: int
+    attempt: int
+    bot: str
+    chat_id: int
+    kind: str
+    bucket: str
+    key: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
 class Seal:
     """Send the closing boundary of an upload that waits for it."""
 
@@ -130,4 +175,6 @@ class AskChat:
     chat_id: int
 
 
-Verb = Fetch | Into | Drop | Upload | Relay | Seal | List | Head | AskChat
+Light = Forward | Resend | Link
+"""Sends without bytes."""
+Verb = Fetch | Into | Drop | Upload | Relay | Light | Seal | List | Head | AskChat

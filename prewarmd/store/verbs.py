@@ -110,14 +110,11 @@ class Verbs:
         """Write records in order, each where its job's state allows it."""
         now = self.wall()
         known = queries.states(
-            db, [one.job for one in turn if not isinstance(one, records.See | records.Hold)]
+            db, [one.job for one in turn if not isinstance(one, records.Jobless)]
         )
         for record in turn:
-            if isinstance(record, records.See):
-                self._see(db, record, now)
-                continue
-            if isinstance(record, records.Hold):
-                self._hold(db, record, now)
+            if isinstance(record, records.Jobless):
+                self._note(db, record, now)
                 continue
             if record.job not in known:
                 continue
@@ -166,8 +163,31 @@ class Verbs:
                     "UPDATE jobs SET state = ?, not_before = NULL, updated_at = ? WHERE id = ?",
                     (after, now, job),
                 )
-            case records.See() | records.Hold():
-                raise AssertionError(f"a {type(record).__name__} has no job")
+            case _:
+                raise AssertionError(f"{type(record).__name__} moves no job")
+
+    def _note(self, db: apsw.Connection, record: records.Jobless, now: float) -> None:
+        """What says nothing of a job."""
+        match record:
+            case records.See():
+                self._see(db, record, now)
+            case records.Hold():
+                self._hold(db, record, now)
+            case records.FileIdStale(bot, sha256, kind, file_id, detail):
+                content = (bot, sha256, kind, self.bot_ids[bot])
+                db.execute(
+                    """UPDATE media_cache SET status = 'error', last_error = ?, updated_at = ?
+                        WHERE bot_slug = ? AND sha256 = ? AND kind = ? AND bot_id = ?
+                              AND tg_file_id = ?""",
+                    (detail, now, *content, file_id),
+                )
+            case records.MessageGone(bot, sha256, kind, chat_id, message_id):
+                db.execute(
+                    """UPDATE media_cache SET warmup_message_id = NULL, updated_at = ?
+                        WHERE bot_slug = ? AND sha256 = ? AND kind = ? AND warmup_chat_id = ?
+                              AND warmup_message_id = ?""",
+                    (now, bot, sha256, kind, chat_id, message_id),
+                )
 
     def _hold(self, db: apsw.Connection, hold: records.Hold, now: float) -> None:
         db.execute(

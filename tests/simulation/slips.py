@@ -152,10 +152,10 @@ SLIPS: tuple[Slip, ...] = (
     Slip(
         "forgets a probe that died with its child",
         "a child that is killed at the wrong moment stops a bot for ever",
-        "uploads.py",
+        "verdicts.py",
         "        bot.scope.answered(is_probe=sending.is_probe, accepted=False)\n"
-        "        bot.leave(sending.lane, now)\n",
-        "        bot.leave(sending.lane, now)\n",
+        "        bot.leave(lane, now)\n",
+        "        bot.leave(lane, now)\n",
     ),
     Slip(
         "forgets a probe that found no memory",
@@ -190,14 +190,14 @@ SLIPS: tuple[Slip, ...] = (
     Slip(
         "forgets pauses at a restart",
         "a daemon that starts again runs into the ban that it was in",
-        "uploads.py",
+        "verdicts.py",
         "                    lane.pause(hold.until)\n",
         "",
     ),
     Slip(
         "does not write pauses down",
         "a daemon that starts again does not know of the ban that it is in",
-        "uploads.py",
+        "verdicts.py",
         "        lane.pause(until)\n        self._remember(lane, sending.chat_id)\n",
         "        lane.pause(until)\n",
     ),
