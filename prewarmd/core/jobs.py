@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
+from prewarmd.core.about import About
 from prewarmd.core.ready_queue import Item
 from prewarmd.core.transitions import after
 
@@ -187,6 +188,8 @@ class Job(Item):
     """A child died with it in hand, or over its object: until it has done well, it has a child for
     itself."""
     not_before: float = 0.0
+    about: About | None = None
+    """What its client said of the media; most say nothing."""
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
 
@@ -194,6 +197,11 @@ class Job(Item):
     def file_name(self) -> str:
         """What its media is called."""
         return self.key.rpartition("/")[2] or self.key
+
+    @property
+    def thumbnail(self) -> str:
+        """The key of its thumbnail; "" when it has none."""
+        return self.about.thumbnail if self.about else ""
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""
