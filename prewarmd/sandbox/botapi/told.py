@@ -4,6 +4,7 @@ Telegram believes what it is told, and ignores without a word a thumbnail that i
 """
 
 from dataclasses import replace
+from typing import Any
 
 from prewarmd.sandbox.botapi.conversion import Upload
 from prewarmd.sandbox.botapi.parameters import Parameters
@@ -26,7 +27,7 @@ _THUMBNAILED = ("video", "animation", "audio", "document", "video_note")
 
 def told(asked: str, sniffed: Sniffed, given: Parameters) -> Sniffed:
     """A file as it is shown: what was told of it goes before what its bytes say."""
-    numbers = {
+    numbers: dict[str, Any] = {
         name: number
         for parameter, name in _TAKEN.get(asked, {}).items()
         if (number := given.number(parameter)) and number > 0
