@@ -162,7 +162,7 @@ class Engine:
             case reports.Unchanged(task):
                 self.downloads.unchanged(task, now)
             case reports.FetchFailed(task) if task in self.uploads.sending:
-                self.uploads.relay_failed(report, now)
+                self.uploads.unfetched(report, now)
             case reports.FetchFailed(task, code, detail):
                 self.cut_through.unfollowed(self.downloads.fetching[task])
                 self.downloads.failed(task, code, detail, now)

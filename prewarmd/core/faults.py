@@ -69,6 +69,12 @@ FAULTS: dict[str, Fault] = {
     "UnfitPhoto": Fault(
         Remedy.GIVE_UP, "Telegram would not take it as a photo; nothing was sent", is_ours=True
     ),
+    "NoThumbnail": Fault(
+        Remedy.GIVE_UP, "the bucket holds no such thumbnail; nothing was sent", is_ours=True
+    ),
+    "UnfitThumbnail": Fault(
+        Remedy.GIVE_UP, "Telegram would not use the thumbnail; nothing was sent", is_ours=True
+    ),
     # The store.
     "BadCredentials": Fault(Remedy.CLOSE_BUCKET, "the store refuses our credentials"),
     "NoSuchBucket": Fault(Remedy.CLOSE_BUCKET, "the store has no such bucket"),

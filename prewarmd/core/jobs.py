@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
+from prewarmd.core.about import About
 from prewarmd.core.ready_queue import Item
 from prewarmd.core.shortcut import Shortcut
 from prewarmd.core.transitions import after
@@ -194,6 +195,8 @@ class Job(Item):
     """A child died with it in hand, or over its object: until it has done well, it has a child for
     itself."""
     not_before: float = 0.0
+    about: About | None = None
+    """What its client said of the media; most say nothing."""
     state: JobState = JobState.QUEUED
     phase: Phase = Phase.QUEUED
 
@@ -206,6 +209,11 @@ class Job(Item):
     def file_name(self) -> str:
         """What its media is called."""
         return self.key.rpartition("/")[2] or self.key
+
+    @property
+    def thumbnail(self) -> str:
+        """The key of its thumbnail; "" when it has none."""
+        return self.about.thumbnail if self.about else ""
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""

@@ -18,6 +18,7 @@ from prewarmd.core.commands import Tell
 from prewarmd.core.desk import Desk
 from prewarmd.core.faults import FAULTS
 from prewarmd.core.flight import Flight
+from prewarmd.core.gate import NO_PROBE
 from prewarmd.core.jobs import Job, JobEvent, Phase
 from prewarmd.core.lanes import Lane
 from prewarmd.core.objects import Objects
@@ -146,8 +147,9 @@ class Uploads:
         return child if self._children.may_take(child) else None
 
     def _may_send(self, job: Job, now: float) -> bool:
-        """Whether its bytes can be had; else it waits in its backlog for its bucket."""
-        if not job.relay or self._desk.buckets.gate(job.bucket).may_pass(now):
+        """Whether what it wants of its bucket can be had; else it waits in its backlog for that."""
+        wants_store = job.relay or job.thumbnail
+        if not wants_store or self._desk.buckets.gate(job.bucket).may_pass(now):
             return True
         self._desk.release(job, now)
         self._desk.roster.place(self._desk.bots[job.bot], now)
@@ -193,7 +195,7 @@ class Uploads:
             Tell(child.index, verbs.Relay(
                 sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind,
                 job.bucket, job.key, size_bytes, job.sha256 if job.sha256 and job.claimed else "",
-                job.file_name,
+                job.file_name, job.about,
             ))
         )  # fmt: skip
 
@@ -235,6 +237,7 @@ class Uploads:
             Tell(sending.child.index, verbs.Upload(
                 sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind,
                 offset, size_bytes, job.file_name, behind,
+                job.bucket if job.thumbnail else "", job.about,
             ))
         )  # fmt: skip
 
@@ -302,11 +305,13 @@ class Uploads:
         self._desk.roster.touch(self._desk.bots[sending.job.bot])
         return sending
 
-    def relay_failed(self, report: reports.FetchFailed, now: float) -> None:
-        """The store did not give what a relay was to pass on."""
+    def unfetched(self, report: reports.FetchFailed, now: float) -> None:
+        """The store did not give what a relay was to pass on, or a thumbnail: no fault of the
+        chat's or the bot's. Only a relay may have been the bucket's probe."""
         sending = self.stopped(report.task, now)
         job, desk = sending.job, self._desk
-        self._objects.failed(job, report.code, report.detail, now, sending.began)
+        began = sending.began if job.relay else NO_PROBE
+        self._objects.failed(job, report.code, report.detail, now, began)
         self._remedies.apply(job, report.code, report.detail, now, desk.buckets.gate(job.bucket))
 
     def resized(self, task: int, size_bytes: int) -> None:

@@ -7,6 +7,8 @@ the job-board row the child writes to while it works.
 
 from dataclasses import dataclass
 
+from prewarmd.core.about import About
+
 
 @dataclass(slots=True)
 class Fetch:
@@ -51,7 +53,8 @@ class Drop:
 
 @dataclass(slots=True)
 class Upload:
-    """Send the extent to a chat; the answer is `Uploaded` or `UploadFailed`.
+    """Send the extent to a chat; the answer is `Uploaded` or `UploadFailed`, or `FetchFailed` when
+    its thumbnail could not be had: then nothing was sent.
 
     With `behind` the bytes are sent as they land, and the closing boundary is withheld until `Seal`
     comes. `Drop`, or a fetch that fails, ends it unsent: `UploadFailed` with code Stopped.
@@ -69,6 +72,9 @@ class Upload:
     file_name: str
     behind: int = 0
     """The fetch in the same child that it follows; 0: all bytes are here."""
+    bucket: str = ""
+    """Where the thumbnail is; "" when it has none."""
+    about: About | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +99,7 @@ class Relay:
     sha256: str
     """What the bytes must hash to; "" when nobody knows yet."""
     file_name: str
+    about: About | None = None
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from prewarmd.core.about import About
 from prewarmd.core.jobs import JobId, JobState, Kind
 from prewarmd.core.records import Record
 
@@ -36,6 +37,7 @@ class NewJob:
     etag: str | None = None
     """The ETag a listing saw; equal to the remembered one means unchanged, without asking."""
     priority: int | None = None
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class JobRow:
     not_before_unix: float | None
     created_unix: float
     updated_unix: float
+    about: About | None
 
 
 @dataclass(slots=True)
@@ -181,7 +184,8 @@ class JobStore(Protocol):
         remembered one, or when the key was seen within `ttl_s`; known content that is ready for
         the bot answers `ready` at once: the ready job of the same (bot, bucket, key, kind) with
         created False where there is one, else a new row in state ready with created True. Anything
-        else is a new queued row, whose JobRow carries the remembered (etag, etag_sha256).
+        else is a new queued row, whose JobRow carries the remembered (etag, etag_sha256). What is
+        known `about` the media counts in a new row alone: a job that exists keeps its own.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import apsw
 
+from prewarmd.core.about import About
 from prewarmd.core.jobs import UNFINISHED, JobId, JobState, Kind
 from prewarmd.store.base import BatchRow, Counts, HoldRow, JobQuery, JobRow, MediaRow
 
@@ -12,7 +13,7 @@ _JOB = """
 SELECT j.id, j.bot, j.bucket, j.key, j.kind, j.state, j.priority, j.attempt, j.maybe_sent,
        j.size_bytes, j.sha256, j.claimed, o.etag, o.sha256, o.size_bytes,
        j.error_code, j.error_message,
-       j.not_before, j.created_at, j.updated_at,
+       j.not_before, j.created_at, j.updated_at, j.width, j.height, j.duration_s, j.thumbnail,
        m.bot_id, m.actual_kind, m.tg_file_id, m.tg_file_unique_id
   FROM jobs j
   LEFT JOIN objects o ON o.bucket = j.bucket AND o.key = j.key
@@ -26,7 +27,7 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
     (
         job_id, bot, bucket, key, kind, state, priority, attempt, maybe_sent, size_bytes, sha256,
         claimed, etag, etag_sha256, seen_bytes, error_code, error_message, not_before, created,
-        updated,
+        updated, *told,
         bot_id, actual_kind, file_id, unique_id,
     ) = row  # fmt: skip
     if bot_id is None or bot_id != bot_ids.get(bot):
@@ -39,7 +40,14 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
         actual_kind=actual_kind, file_id=file_id, file_unique_id=unique_id,
         error_code=error_code, error_message=error_message, not_before_unix=not_before,
         created_unix=created, updated_unix=updated,
+        about=_about(*told) if any(told) else None,
     )  # fmt: skip
+
+
+def _about(
+    width: int | None, height: int | None, duration_s: float | None, thumbnail: str | None
+) -> About:
+    return About(width or 0, height or 0, duration_s or 0.0, thumbnail or "")
 
 
 def job(db: apsw.Connection, bot_ids: Mapping[str, int], job_id: JobId) -> JobRow | None:

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from prewarmd.core import records
+from prewarmd.core.about import NOTHING
 from prewarmd.core.jobs import (
     TRANSITIONS,
     UNFINISHED,
@@ -79,14 +80,17 @@ class Verbs:
             if row := db.execute(sql, same).fetchone():
                 return Admission(JobId(row[0]), JobState.READY, created=False)
             state = JobState.READY
-        claimed = job.sha256 is not None
+        claimed, about = job.sha256 is not None, job.about or NOTHING
         db.execute(
             """INSERT INTO jobs (bot, bucket, key, kind, state, priority, size_bytes, sha256,
-                                 claimed, created_at, updated_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                 claimed, created_at, updated_at,
+                                 width, height, duration_s, thumbnail)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+                       nullif(?, 0), nullif(?, 0), nullif(?, 0.0), nullif(?, ''))""",
             (
                 job.bot, job.bucket, job.key, job.kind, state, job.priority, job.size_bytes,
                 sha256 if claimed or state is JobState.READY else None, claimed, now, now,
+                about.width, about.height, about.duration_s, about.thumbnail,
             ),
         )  # fmt: skip
         self.tally.moved(None, state, job.kind)

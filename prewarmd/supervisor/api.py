@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from prewarmd.core.about import NOTHING
 from prewarmd.core.content import SHA256
 from prewarmd.core.jobs import JobId, JobState, Kind, parse_public_id, public_id
 from prewarmd.store.base import JobQuery, JobRow, JobStore, MediaRow
@@ -32,6 +33,7 @@ def job_json(row: JobRow) -> dict[str, Any]:
     error = None
     if row.error_code is not None:
         error = {"code": row.error_code, "message": row.error_message}
+    about = row.about or NOTHING
     return {
         "id": public_id(row.id),
         "bot": row.bot,
@@ -46,6 +48,10 @@ def job_json(row: JobRow) -> dict[str, Any]:
         "bytes": row.size_bytes,
         "sha256": row.sha256,
         "etag": row.etag,
+        "width": about.width or None,
+        "height": about.height or None,
+        "duration_s": about.duration_s or None,
+        "thumbnail": about.thumbnail or None,
         "file_id": row.file_id,
         "file_unique_id": row.file_unique_id,
         "error": error,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from prewarmd.core.about import DURATION_S_MAX, NOTHING, SIDE_MAX, About, misfit
 from prewarmd.core.content import SHA256, check_key, kind_of
 from prewarmd.core.jobs import Kind
 from prewarmd.store.base import NewJob
@@ -32,8 +33,11 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+_Side = Annotated[int, Field(ge=1, le=SIDE_MAX)]
+
+
 class JobForm(_Form):
-    """One object to warm."""
+    """One object to warm. Its last four fields are `About`."""
 
     bot: str
     key: str
@@ -42,6 +46,10 @@ class JobForm(_Form):
     sha256: str | None = None
     bytes: Annotated[int, Field(ge=0, le=1 << 53)] | None = None
     priority: Annotated[int, Field(ge=0, le=255)] | None = None
+    width: _Side | None = None
+    height: _Side | None = None
+    duration_s: Annotated[float, Field(gt=0, le=DURATION_S_MAX)] | None = None
+    thumbnail: str | None = None
 
 
 class PrefixForm(_Form):
@@ -138,10 +146,22 @@ class Judge:
             raise self._problem("key", rule, index)
         if form.sha256 is not None and not SHA256.fullmatch(form.sha256):
             raise self._problem("sha256", "must be 64 lower-case hex digits", index)
+        kind = kind or kind_of(form.key)
         return NewJob(
-            form.bot, bucket, form.key, kind or kind_of(form.key), form.sha256, form.bytes or None,
-            priority=form.priority,
+            form.bot, bucket, form.key, kind, form.sha256, form.bytes or None,
+            priority=form.priority, about=self._about(form, kind, index),
         )  # fmt: skip
+
+    def _about(self, form: JobForm, kind: Kind, index: int | None) -> About | None:
+        about = About(
+            form.width or 0, form.height or 0, form.duration_s or 0.0, form.thumbnail or ""
+        )
+        rule = check_key(form.thumbnail) if form.thumbnail is not None else None
+        if rule is not None:
+            raise self._problem("thumbnail", rule, index)
+        if (found := misfit(kind, about)) is not None:
+            raise self._problem(*found, index)
+        return None if about == NOTHING else about
 
     def _prefix(self, value: dict[str, Any]) -> Prefix:
         form = self._form(_PREFIX, value, None)

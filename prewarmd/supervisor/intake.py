@@ -4,6 +4,7 @@ A submit is acknowledged after its commit, and only then does the engine hold th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from prewarmd.core.commands import Reply, SubmitPage
@@ -51,6 +52,7 @@ def job_of(row: JobRow, *, orphan_delay_s: float = 0.0) -> Job:
         attempt=row.attempt,
         maybe_sent=row.maybe_sent,
         not_before=not_before,
+        about=row.about,
         state=row.state,
     )  # fmt: skip
 
@@ -104,10 +106,7 @@ class Intake:
         carried = self._pattern.match(job.key) if self._pattern and not job.sha256 else None
         if carried is None:
             return job
-        return NewJob(
-            job.bot, job.bucket, job.key, job.kind, carried.sha256, job.size_bytes, job.etag,
-            job.priority,
-        )  # fmt: skip
+        return replace(job, sha256=carried.sha256)
 
     def carried(self, key: str) -> str | None:
         """The content a key promises by its layout."""

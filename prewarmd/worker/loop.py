@@ -28,6 +28,7 @@ from prewarmd.worker.relay import AT_ONCE as RELAYS_AT_ONCE
 from prewarmd.worker.relay import Passing
 from prewarmd.worker.spec import ChildSpec
 from prewarmd.worker.telegram import Telegram
+from prewarmd.worker.thumbnail import ThumbnailError, fetch_thumbnail
 
 BEAT_S = 1.0
 HEADS_AT_ONCE = 8
@@ -267,12 +268,15 @@ class Worker:
 
         report: reports.Report
         try:
+            thumbnail = await self._thumbnail(verb)
             outcome = await self._telegram.send(
                 verb.bot, verb.chat_id, Kind(verb.kind), await media(Ways(row.progress, sent)),
-                verb.file_name,
+                verb.file_name, verb.about, thumbnail,
             )  # fmt: skip
             answer_s = (time.monotonic_ns() - sent_ns) / 1e9 if sent_ns else 0.0
             report = self._outcome(verb.task, outcome, round(answer_s, 6))
+        except ThumbnailError as error:
+            report = reports.FetchFailed(verb.task, error.code, error.detail)
         except ObjectError as error:
             report = self._unsent(verb, error)
         except asyncio.CancelledError:
@@ -284,6 +288,11 @@ class Worker:
         # SIGKILL must still find that the message exists.
         row.advance(Stage.ANSWERED, time.monotonic_ns())
         self._say(report)
+
+    async def _thumbnail(self, verb: verbs.Upload | verbs.Relay) -> bytes:
+        """It is here before anything of the request goes out; b"" when the media has none."""
+        key = verb.about.thumbnail if verb.about else ""
+        return await fetch_thumbnail(self._getter, verb.bucket, key) if key else b""
 
     @staticmethod
     def _unsent(verb: verbs.Upload | verbs.Relay, error: ObjectError) -> reports.Report:

@@ -1,8 +1,8 @@
 """The bytes around a media in a multipart/form-data body: a head and a tail, the media between.
 
-The file part comes last, so that the tail is nothing but the closing boundary: until that is sent,
-no server has a whole request. A file name is given always, with an extension: the Bot API server
-takes a part without one for text, and derives the type from the extension.
+The media's part comes last, so that the tail is nothing but the closing boundary: until that is
+sent, no server has a whole request. A file name is given always, with an extension: the Bot API
+server takes a part without one for text, and derives the type from the extension.
 """
 
 import re
@@ -47,14 +47,25 @@ def envelope(
     file_name: str,
     boundary: str,
     content_type: str,
+    thumbnail: bytes = b"",
 ) -> Envelope:
-    """The parts for `fields` (our own texts: no line breaks) and one file of `content_type`."""
+    """The parts for `fields` (our own texts: no line breaks), for a `thumbnail` that is a JPEG, and
+    for one file of `content_type`, whose bytes are left out."""
+    if thumbnail:
+        fields = {**fields, "thumbnail": "attach://thumb"}
     parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()
     ]
-    parts.append(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{file_field}"; '
-        f'filename="{safe_name(file_name)}"\r\nContent-Type: {content_type}\r\n\r\n'
-    )
-    return Envelope("".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode(), boundary)
+    if thumbnail:
+        parts += (_file(boundary, "thumb", "thumb.jpg", "image/jpeg"), thumbnail, b"\r\n")
+    parts.append(_file(boundary, file_field, safe_name(file_name), content_type))
+    return Envelope(b"".join(parts), f"\r\n--{boundary}--\r\n".encode(), boundary)
+
+
+def _file(boundary: str, field: str, file_name: str, content_type: str) -> bytes:
+    """What stands before a file's bytes."""
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; '
+        f'filename="{file_name}"\r\nContent-Type: {content_type}\r\n\r\n'
+    ).encode()

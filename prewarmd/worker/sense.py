@@ -85,7 +85,8 @@ def sense(prefix: memoryview, size_bytes: int, kind: Kind, file_name: str) -> Se
     content_type = found.mime if found else OCTETS
     name = _named(file_name, kind, content_type, found.extension) if found else file_name
     if kind is not Kind.PHOTO:
-        return Sensed(kind, name, content_type)
+        sides = _measure(prefix, size_bytes) if content_type == "image/gif" else UNKNOWN
+        return Sensed(kind, name, content_type, *(sides if min(sides) > 0 else UNKNOWN))
     if content_type in PHOTO_EXTENSIONS:
         width, height = _measure(prefix, size_bytes)
     else:
@@ -155,28 +156,34 @@ def _unfit(reason: str) -> Refused:
 class Head:
     """A file, as far as it has landed: read where it lies, a few bytes at a time."""
 
-    def __init__(self, prefix: memoryview) -> None:
+    def __init__(self, prefix: memoryview, reads_max: int = READS_MAX) -> None:
+        self.reads = 0
+        self._reads_max = reads_max
         self._prefix = prefix
         self._at = 0
-        self._reads = 0
 
     @property
     def is_spent(self) -> bool:
         """Whether it was read so often that it now looks as if it had ended."""
-        return self._reads >= READS_MAX
+        return self.reads >= self._reads_max
 
     def read(self, size: int = -1) -> bytes:
         """As of any file: fewer than `size` bytes at its end."""
         if self.is_spent:
             return b""
-        self._reads += 1
+        self.reads += 1
         end = self._at + size if size >= 0 else len(self._prefix)
         data = bytes(self._prefix[self._at : end])
         self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file: a place behind its end is one."""
+        """As of any file: a place behind its end is one. What would lie before its beginning is
+        that."""
         start = (0, self._at, len(self._prefix))[whence]
-        self._at = start + offset
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """As of any file."""
         return self._at

@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from prewarmd.core.about import About
 from prewarmd.core.faults import FAULTS, Remedy
 from prewarmd.core.jobs import Kind
 from prewarmd.worker.answers import Accepted, Refused, classify
+from prewarmd.worker.attributes import attributes
 from prewarmd.worker.http.answer import Answer, Small
 from prewarmd.worker.http.connection import Body, Connection
 from prewarmd.worker.http.dialer import Dialer, Origin, Proxy
@@ -95,18 +97,22 @@ class Telegram:
         kind: Kind,
         media: Media,
         file_name: str,
+        about: About | None = None,
+        thumbnail: bytes = b"",
     ) -> Accepted | Refused:
-        """Upload a media. When this returns, raises or is cancelled, nothing refers to its memory.
-        What cannot be a photo goes as a document, or not at all (`TelegramSpec.photo_fallback`).
-        Raises ObjectError when it cannot be had to its end."""
+        """Upload a media, with what its job says `about` it, and a `thumbnail` in JPEG. When this
+        returns, raises or is cancelled, nothing refers to its memory. What cannot be a photo goes
+        as a document, or not at all (`TelegramSpec.photo_fallback`). Raises ObjectError when it
+        cannot be had to its end."""
         fall_back, size_bytes = self._spec.photo_fallback == "document", media.size_bytes
         sensed = sendable(media.first, size_bytes, kind, file_name, fall_back=fall_back)
         if isinstance(sensed, Refused):
             return sensed
         method, field, options = METHODS[sensed.kind]
         fields = {"chat_id": str(chat_id), "disable_notification": "true", **options}
+        fields |= attributes(sensed, about, media)
         boundary = f"prewarmd{secrets.token_hex(12)}"
-        around = envelope(fields, field, sensed.file_name, boundary, sensed.content_type)
+        around = envelope(fields, field, sensed.file_name, boundary, sensed.content_type, thumbnail)
         body_bytes = around.size_bytes(size_bytes)
         head = self._head(bot, method, around.content_type, body_bytes).encode() + around.head
         try:

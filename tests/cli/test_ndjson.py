@@ -20,6 +20,9 @@ def test_objects_and_strings() -> None:
     ]
     with pytest.raises(InvalidError, match="line 1: bot: "):
         read('{"key": "a", "bot": "nobody"}')
+    film = '{"key": "a.mp4", "width": 640, "height": 360, "duration_s": 2.5, "thumbnail": "a.jpg"}'
+    [(_, job)] = read(film)
+    assert (job["width"], job["duration_s"], job["thumbnail"]) == (640, 2.5, "a.jpg")
     with pytest.raises(InvalidError, match="line 1: names no bot"):
         read('"a"', bot=None)
 
@@ -29,6 +32,7 @@ def test_objects_and_strings() -> None:
     ["{", "bare words", "[1]", "7", "null", "{}", '{"key": "x", "knd": "photo"}',
      '{"key": "../x"}', '{"key": "x", "kind": "gif"}', '{"key": 5}', '""', '"\\ud800"',
      '{"key": "x", "sha256": "ABC"}', '{"key": "x", "bytes": -1}', '{"key": "x", "priority": 256}',
+     '{"key": "x.mp4", "width": 640}', '{"key": "x.jpg", "thumbnail": "t.jpg"}',
      '{"key": "x", "bucket": 1}', '{"key": "' + "x" * 70_000 + '"}', "\xff"],
 )  # fmt: skip
 def test_a_wrong_line_is_named(line: str) -> None:

@@ -14,7 +14,7 @@ from prewarmd.core import events, reports, verbs
 from prewarmd.core.faults import FAULTS, Remedy
 
 _OF_TELEGRAM = (Remedy.PAUSE_CHAT, Remedy.CLOSE_CHAT, Remedy.CLOSE_BOT, Remedy.RETRY_LATE)
-"""Refusals that a relay meets at its far end."""
+"""Refusals that a relay, or an upload with a thumbnail, meets at its far end."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +302,11 @@ class Outside:
         here = [m for m in self._memory if m[0] == verb.offset]
         assert here, "the bytes of an upload are not in memory"
         work.content = here[0][2]
+        fate = work.fate
+        if verb.bucket and isinstance(fate, Refused) and not _is_of_telegram(fate):
+            failed = reports.FetchFailed(verb.task, fate.code, "as the test wants")
+            self._answer(index, verb.task, self.get_s, failed)
+            return
         if not verb.behind or isinstance(work.fate, Refused | Dies):
             self._deliver(index, process, work)
 
@@ -309,7 +314,7 @@ class Outside:
         task, fate = verb.task, work.fate
         known = self.objects.get((verb.bucket, verb.key))
         self._doom(index, process, fate)
-        if isinstance(fate, Refused) and FAULTS[fate.code].remedy in _OF_TELEGRAM:
+        if isinstance(fate, Refused) and _is_of_telegram(fate):
             self._deliver(index, process, work)
         elif isinstance(fate, Refused):
             self._answer(index, task, self.get_s, reports.FetchFailed(task, fate.code, ""))
@@ -370,6 +375,10 @@ class Outside:
             name = f"F{verb.bot}{verb.task}"
             report = reports.Uploaded(verb.task, name, "U" + name, verb.kind, verb.task, 0.1)
         self._answer(index, verb.task, self.upload_s, report)
+
+
+def _is_of_telegram(fate: Refused) -> bool:
+    return FAULTS[fate.code].remedy in _OF_TELEGRAM
 
 
 def fates_of(*fates: Fate, of: type[verbs.Verb], key: str = "", bot: str = "") -> Fates:

@@ -16,6 +16,7 @@ from hashlib import sha256 as hash_of
 from heapq import heappop
 
 from prewarmd.core import commands, events, records, verbs
+from prewarmd.core.about import About
 from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
 from prewarmd.core.jobs import FINISHED, Job, JobId, JobState, Kind, advance
@@ -86,7 +87,7 @@ class World(Outside):
     def submit(
         self, bot: str, key: str, kind: Kind = Kind.PHOTO, *, bucket: str = "m",
         sha256: str | None = None, size_bytes: int | None = None, priority: int | None = None,
-        maybe_sent: bool = False,
+        maybe_sent: bool = False, about: About | None = None,
     ) -> JobId:  # fmt: skip
         """A committed job; what is remembered of its key comes along, as from the store."""
         carried = LAYOUT.match(key)
@@ -99,7 +100,7 @@ class World(Outside):
                 Job(
                     job, bot, bucket, key, kind, self.now, priority, promised,
                     claimed=promised is not None, size_bytes=size_bytes, etag=etag,
-                    etag_sha256=etag_sha256, maybe_sent=maybe_sent,
+                    etag_sha256=etag_sha256, maybe_sent=maybe_sent, about=about,
                 )
             ])
         )  # fmt: skip

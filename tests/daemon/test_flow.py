@@ -10,17 +10,6 @@ from prewarmd.sandbox.media import Format
 from tests.support.house import House
 
 
-async def send_by_id(house: House, bot: str, kind: str, file_id: str) -> bool:
-    """Whether the Bot API server takes a file_id from that bot."""
-    import aiohttp
-
-    resident = next(one for one in house.town.telegram.bots if one.slug == bot)
-    url = f"{house.town.telegram.base}/bot{resident.token}/send{kind.replace('_', '')}"
-    form = {"chat_id": str(resident.chats[0][0]), kind: file_id}
-    async with aiohttp.request("POST", url, data=form) as answer:
-        return bool((await answer.json())["ok"])
-
-
 async def gets(daemon: RunningDaemon) -> int:
     """GETs sent to the store so far."""
     status = await daemon.ask("GET", "/v1/status")
@@ -51,7 +40,7 @@ async def test_each_kind_gets_a_file_id_that_its_bot_can_send(house: House) -> N
             assert (job["state"], job["error"]) == ("ready", None)
             assert (job["kind"], job["actual_kind"]) == (kind, actual)
             assert (job["sha256"], job["bytes"]) == (stored.sha256, 120_000)
-            assert await send_by_id(house, "alpha", kind, job["file_id"])
+            assert (await house.sent_again("alpha", kind, job["file_id"]))["ok"]
             by_content = await daemon.ask("GET", f"/v1/media/alpha/{stored.sha256}/{kind}")
             by_key = await daemon.ask("GET", "/v1/media", bot="alpha", key=stored.key, kind=kind)
             assert by_content == by_key

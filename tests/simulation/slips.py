@@ -419,8 +419,8 @@ SLIPS: tuple[Slip, ...] = (
         "lets a relay go by a bucket that is closed",
         "each large object finds out anew that the store is away",
         "uploads.py",
-        "        if not job.relay or self._desk.buckets.gate(job.bucket).may_pass(now):\n",
-        "        if not job.relay or self._desk.buckets.gate(job.bucket):\n",
+        "        if not wants_store or self._desk.buckets.gate(job.bucket).may_pass(now):\n",
+        "        if not wants_store or self._desk.buckets.gate(job.bucket):\n",
     ),
     Slip(
         "follows in a child that a suspect has for itself",

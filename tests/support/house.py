@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 
 from prewarmd.sandbox.daemon import FINAL, RunningDaemon, until
@@ -119,6 +120,14 @@ class House:
         return done
 
     # -- what the world saw ------------------------------------------------------------------------
+
+    async def sent_again(self, bot: str, kind: str, file_id: str) -> Any:
+        """What the Bot API server answers that bot when it sends a file_id."""
+        resident = next(one for one in self.town.telegram.bots if one.slug == bot)
+        url = f"{self.town.telegram.base}/bot{resident.token}/send{kind.replace('_', '')}"
+        form = {"chat_id": str(resident.chats[0][0]), kind: file_id}
+        async with aiohttp.request("POST", url, data=form) as answer:
+            return await answer.json()
 
     async def deliveries(self, stored: Stored) -> list[dict[str, Any]]:
         """The messages that bear these bytes, oldest first."""

@@ -27,6 +27,19 @@ def test_a_strict_parser_reads_fields_and_file() -> None:
     assert read["photo"] == ("a.jpg", media)
 
 
+def test_a_thumbnail_is_a_file_of_its_own_before_the_media() -> None:
+    """Telegram takes none by its id; and the last part is the media's, whose end is withheld."""
+    media, small = b"a film", b"\xff\xd8\xff\r\n--B"
+    around = envelope({"chat_id": "1"}, "video", "a.mp4", "Bo", "video/mp4", small)
+    body = around.head + media + around.tail
+    assert around.size_bytes(len(media)) == len(body)
+    read = parts(body, "Bo")
+    assert list(read) == ["chat_id", "thumbnail", "thumb", "video"]
+    assert read["thumbnail"] == (None, b"attach://thumb")
+    assert read["thumb"] == ("thumb.jpg", small)
+    assert read["video"] == ("a.mp4", media)
+
+
 @pytest.mark.parametrize(
     ("name", "safe"),
     [

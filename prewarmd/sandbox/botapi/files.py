@@ -15,11 +15,14 @@ from prewarmd.sandbox.botapi.conversion import Upload, judge, kind_of, photo_siz
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.sniff import Sniffed
+from prewarmd.sandbox.botapi.told import thumbnail_of, told
 
 FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
 DOWNLOAD_BYTES_MAX = 20 << 20
 """Of a hosted server's getFile."""
 KEPT_BYTES = 64 << 20
+THUMBNAIL = "thumbnail"
+"""The kind of what no method sends again."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class Medium:
     size_bytes: int
     sha256: str
     sniffed: Sniffed
+    thumbnail: "Medium | None" = None
 
 
 class Files:
@@ -83,7 +87,7 @@ class Files:
 
     def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
         medium, _ = self._known(bot_id, text)
-        if (medium.kind == "photo") is not (asked == "photo"):
+        if (medium.kind == "photo") is not (asked == "photo") or medium.kind == THUMBNAIL:
             raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
         return medium
 
@@ -100,10 +104,20 @@ class Files:
             return known
         medium = Medium(
             self._new_id(kind, upload.sha256), kind, upload.file_name, upload.size_bytes,
-            upload.sha256, upload.sniffed,
+            upload.sha256, told(asked, upload.sniffed, given), self._thumbnail(asked, given),
         )  # fmt: skip
         self._by_content[kind, upload.sha256] = medium
         return medium
+
+    def _thumbnail(self, asked: str, given: Parameters) -> Medium | None:
+        upload = thumbnail_of(asked, given)
+        if upload is None:
+            return None
+        self._keep(upload)
+        return Medium(
+            self._new_id(THUMBNAIL, upload.sha256), THUMBNAIL, "thumb.jpg", upload.size_bytes,
+            upload.sha256, upload.sniffed,
+        )  # fmt: skip
 
     def _new_id(self, kind: str, sha256: str) -> int:
         self._count += 1
@@ -136,6 +150,12 @@ class Files:
             return {"photo": sizes}
         shown = self._ids_of(bot_id, medium, origin) | shown_as(kind, medium.file_name, sniffed)
         shown["file_size"] = medium.size_bytes
+        if (small := medium.thumbnail) is not None:
+            shown["thumbnail"] = self._ids_of(bot_id, small, origin, "m") | {
+                "file_size": small.size_bytes,
+                "width": small.sniffed.width,
+                "height": small.sniffed.height,
+            }
         # Animations are answered twice, for clients older than them.
         return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
 

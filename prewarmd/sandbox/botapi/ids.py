@@ -18,6 +18,7 @@ _VERSION = bytes([54, 4])
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{20,300}")
 
 TYPES: dict[str, int] = {
+    "thumbnail": 0,
     "photo": 2,
     "voice": 3,
     "video": 4,
