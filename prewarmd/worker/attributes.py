@@ -32,5 +32,7 @@ def attributes(sensed: Sensed, about: About | None, media: Media) -> dict[str, s
 
 
 def _duration_s(media: Media) -> float:
-    """As the file says, if all of it is here."""
-    return duration_s(media.first) if len(media.first) == media.size_bytes else 0.0
+    """As the file says: all of it, or the front of an MP4, where one box tells the whole film's
+    (ISO 14496-12, mvhd) if it has come already. Of other formats a front would tell its own."""
+    is_whole = len(media.first) == media.size_bytes
+    return duration_s(media.first) if is_whole or bytes(media.first[4:8]) == b"ftyp" else 0.0

@@ -99,6 +99,8 @@ class Outside:
         self._inbox: deque[events.Event] = deque()
         self._processes: dict[int, Process] = {}
         self._memory: list[tuple[int, int, str]] = []  # offset, end, content
+        self._sent: dict[int | str, str] = {}
+        """Message or file_id -> content."""
         self._numbers = 0
 
     def put(self, event: events.Event) -> None:
@@ -191,6 +193,9 @@ class Outside:
                 self._upload(index, process, work, verb)
             case verbs.Relay() as verb:
                 self._relay(index, process, work, verb)
+            case verbs.Forward() | verbs.Resend() | verbs.Link() as verb:
+                work.content = self._content_of(verb)
+                self._deliver(index, process, work)
             case verbs.List(task, bucket):
                 page = [
                     (k, o[1], o[2]) for (b, k), o in sorted(self.objects.items()) if b == bucket
@@ -234,7 +239,7 @@ class Outside:
                 if isinstance(report, reports.FetchFailed):
                     self._stop_behind(index, process, task)
                 if isinstance(report, reports.Uploaded):
-                    assert isinstance(work.verb, verbs.Upload | verbs.Relay)
+                    assert isinstance(work.verb, verbs.Upload | verbs.Relay | verbs.Light)
                     self.answered[work.verb.bot, work.content, work.verb.kind] += 1
                 self.put(events.ChildReported(index, process.generation, report))
                 self._leave_if_done(index)
@@ -334,7 +339,7 @@ class Outside:
     def _stopped(work: Working) -> reports.Report:
         if isinstance(work.verb, verbs.Fetch):
             return reports.FetchFailed(work.verb.task, "Stopped", "")
-        assert isinstance(work.verb, verbs.Upload | verbs.Relay)
+        assert isinstance(work.verb, verbs.Upload | verbs.Relay | verbs.Light)
         assert not work.sent, "a sealed upload is dropped"
         return reports.UploadFailed(work.verb.task, "Stopped", "", 0, 0)
 
@@ -348,7 +353,7 @@ class Outside:
     def _deliver(self, index: int, process: Process, work: Working) -> None:
         """An upload goes on to its end."""
         verb, fate = work.verb, work.fate
-        assert isinstance(verb, verbs.Upload | verbs.Relay)
+        assert isinstance(verb, verbs.Upload | verbs.Relay | verbs.Light)
         message = Message(self.now, verb.bot, verb.chat_id, verb.kind, work.content, verb.job)
         arrives = fate is None or (isinstance(fate, Refused) and fate.arrived)
 
@@ -373,8 +378,19 @@ class Outside:
             )
         else:
             name = f"F{verb.bot}{verb.task}"
+            self._sent[name] = self._sent[verb.task] = work.content
             report = reports.Uploaded(verb.task, name, "U" + name, verb.kind, verb.task, 0.1)
         self._answer(index, verb.task, self.upload_s, report)
+
+    def _content_of(self, verb: verbs.Light) -> str:
+        """What Telegram sends without being given it."""
+        match verb:
+            case verbs.Forward(message_id=message_id):
+                return self._sent[message_id]
+            case verbs.Resend(file_id=file_id):
+                return self._sent[file_id]
+            case verbs.Link(bucket=bucket, key=key):
+                return self.objects[bucket, key][0]
 
 
 def _is_of_telegram(fate: Refused) -> bool:

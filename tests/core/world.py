@@ -37,6 +37,7 @@ class Row:
     attempt: int = 0
     maybe_sent: bool = False
     not_before: float = 0.0
+    is_probe: bool = False
     history: list[records.Record] = field(default_factory=list)
 
 
@@ -65,6 +66,10 @@ class World(Outside):
         self.holds: dict[tuple[str, int], records.Hold] = {}
         self.rows: dict[JobId, Row] = {}
         self.catalogue: dict[tuple[str, str, str], records.Complete | None] = {}
+        self.stale: set[tuple[str, str, str]] = set()
+        """Of the catalogue's: file_ids that are good no more."""
+        self.gone: set[tuple[int, int]] = set()
+        """(chat, message) that cannot be forwarded, as far as anyone knows."""
         self.out: list[tuple[float, commands.Command]] = []
         self.replies: dict[int, commands.Reply] = {}
         self.finished: commands.Finish | None = None
@@ -87,20 +92,21 @@ class World(Outside):
     def submit(
         self, bot: str, key: str, kind: Kind = Kind.PHOTO, *, bucket: str = "m",
         sha256: str | None = None, size_bytes: int | None = None, priority: int | None = None,
-        maybe_sent: bool = False, about: About | None = None,
+        maybe_sent: bool = False, about: About | None = None, is_probe: bool = False,
     ) -> JobId:  # fmt: skip
         """A committed job; what is remembered of its key comes along, as from the store."""
         carried = LAYOUT.match(key)
         promised = sha256 or (carried.sha256 if carried else None)
         etag, etag_sha256 = self.seen.get((bucket, key), (None, None))
         job = JobId(self._number())
-        self.rows[job] = Row()
+        self.rows[job] = Row(is_probe=is_probe)
         self.put(
             events.Admitted([
                 Job(
                     job, bot, bucket, key, kind, self.now, priority, promised,
                     claimed=promised is not None, size_bytes=size_bytes, etag=etag,
                     etag_sha256=etag_sha256, maybe_sent=maybe_sent, about=about,
+                    is_probe=is_probe,
                 )
             ])
         )  # fmt: skip
@@ -255,19 +261,30 @@ class World(Outside):
             command = self._unwritten.pop(0)
             match command:
                 case commands.Recall(job, bot, sha256, kind):
-                    ready = (bot, sha256, kind) in self.catalogue
-                    self.put(events.Recalled(job, sha256, ready))
+                    self.put(self._recall(job, (bot, sha256, kind)))
                 case commands.Reply(ticket):
                     self.replies[ticket] = command
                 case records.See(bucket, key, etag, sha256):
                     self.seen[bucket, key] = (etag, sha256)
                 case records.Hold(bot, chat_id):
                     self.holds[bot, chat_id] = command
+                case records.FileIdStale(bot, sha256, kind):
+                    self.stale.add((bot, sha256, kind))
+                case records.MessageGone(_, _, _, chat_id, message_id):
+                    self.gone.add((chat_id, message_id))
                 case _:
                     self._write(command)
 
+    def _recall(self, job: JobId, content: tuple[str, str, str]) -> events.Recalled:
+        known, sha256 = self.catalogue.get(content), content[1]
+        if known is None:
+            return events.Recalled(job, sha256, content in self.catalogue)
+        message = (known.chat_id, known.message_id)
+        kept = (0, 0) if message in self.gone else message
+        return events.Recalled(job, sha256, content not in self.stale, known.file_id, *kept)
+
     def _write(self, record: records.Record) -> None:
-        assert not isinstance(record, records.See | records.Hold)
+        assert not isinstance(record, records.Jobless)
         if record.job in self._forgotten:
             return  # its state does not allow it any more: the store changes nothing
         row = self.rows[record.job]
@@ -275,8 +292,11 @@ class World(Outside):
         row.history.append(record)
         match record:
             case records.Complete(_, bot, sha256, kind):
-                assert (bot, sha256, kind) not in self.catalogue, f"{record} was uploaded twice"
-                self.catalogue[bot, sha256, kind] = record
+                content = (bot, sha256, kind)
+                is_new = content not in self.catalogue or content in self.stale
+                assert is_new or row.is_probe, f"{record} was uploaded twice"
+                self.catalogue[content] = record
+                self.stale.discard(content)
             case records.Join(job, bot, sha256):
                 assert any(known[:2] == (bot, sha256) for known in self.catalogue), job
             case records.Fail(_, code, _, attempt, maybe_sent):

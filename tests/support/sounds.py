@@ -1,4 +1,6 @@
-"""Sounds of any length, silent ones."""
+"""Sounds and films of any length, silent and dark ones."""
+
+import struct
 
 FRAME_S = 1152 / 44_100
 """Of each frame of an MP3."""
@@ -11,3 +13,10 @@ def mp3(frames: int) -> bytes:
     return b"".join(
         bytes([0xFF, 0xFB, rates[n % 2], 0]) + bytes(sizes[n % 2] - 4) for n in range(frames)
     )
+
+
+def mp4(ticks: int, per_s: int) -> bytes:
+    """A film that is nothing but how long it is; more bytes may follow it."""
+    mvhd = struct.pack(">4x4x4xII", per_s, ticks) + bytes(80)
+    moov = struct.pack(">I4s", 8 + len(mvhd), b"mvhd") + mvhd
+    return b"\0\0\0\x10ftypisom\0\0\0\0" + struct.pack(">I4s", 8 + len(moov), b"moov") + moov

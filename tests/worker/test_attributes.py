@@ -8,6 +8,7 @@ from prewarmd.sandbox.media import Format, make
 from prewarmd.worker.attributes import attributes
 from prewarmd.worker.media import Media, Ways, Whole
 from prewarmd.worker.sense import sense
+from tests.support.sounds import mp4
 
 WAYS = Ways(lambda _: None, lambda: None)
 DATA = {form: make(form, 200_000, 9) for form in Format}
@@ -63,8 +64,18 @@ def test_the_job_says_it_first(kind: Kind, about: About, expected: dict[str, str
     assert said(kind, Format.MP4, about) == expected
 
 
-def test_what_still_comes_says_nothing_of_its_duration() -> None:
-    """Its end may be what tells it."""
-    assert said(Kind.VIDEO, Format.MP4, landed=150_000) == {}
-    assert said(Kind.VIDEO, Format.MP4, About(duration_s=7), landed=9) == {"duration": "7"}
-    assert said(Kind.VIDEO, Format.MP4, landed=200_000) == {"duration": "1"}
+def test_the_front_of_a_film_tells_the_whole_duration() -> None:
+    """Large films are sent while they still come, and all of them would be shown as 0:00; a front
+    whose box is cut, or is yet to come, tells nothing."""
+    film = memoryview(mp4(90_500, 1000) + bytes(900_000))
+    for landed, duration in ((100_000, "90"), (45, None), (30, None)):
+        media = Media(film[:landed], len(film), WAYS)
+        told = attributes(sense(media.first, len(film), Kind.VIDEO, "x"), None, media)
+        assert told.get("duration") == duration
+
+
+def test_a_sound_that_still_comes_says_nothing_of_its_duration() -> None:
+    """Its end is what tells it."""
+    assert said(Kind.VOICE, Format.OGG, landed=150_000) == {}
+    assert said(Kind.VOICE, Format.OGG, About(duration_s=7), landed=9) == {"duration": "7"}
+    assert said(Kind.VOICE, Format.OGG, landed=200_000) == {"duration": "1"}

@@ -9,19 +9,12 @@ from hypothesis import strategies as st
 from prewarmd.sandbox.media import Format, make
 from prewarmd.worker import duration
 from prewarmd.worker.duration import Sips, duration_s
-from tests.support.sounds import FRAME_S, mp3
+from tests.support.sounds import FRAME_S, mp3, mp4
 
 FILES = {
     form: make(form, 200_000, 5)
     for form in (Format.MP4, Format.MP4_SILENT, Format.MP4_SQUARE, Format.MP3, Format.OGG)
 }
-
-
-def mp4(ticks: int, per_s: int) -> bytes:
-    """Nothing but how long it is."""
-    mvhd = struct.pack(">4x4x4xII", per_s, ticks) + bytes(80)
-    moov = struct.pack(">I4s", 8 + len(mvhd), b"mvhd") + mvhd
-    return b"\0\0\0\x10ftypisom\0\0\0\0" + struct.pack(">I4s", 8 + len(moov), b"moov") + moov
 
 
 @pytest.mark.parametrize("form", FILES)
