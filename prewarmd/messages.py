@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from prewarmd.core import reports, verbs
 from prewarmd.errors import ProtocolError
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Rises with every change of a message, so that two versions never talk."""
 
 

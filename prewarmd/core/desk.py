@@ -49,7 +49,7 @@ class Desk:
         self.bots = self.roster.bots
         self.buckets = Buckets(self.roster)
         self.leaders = Leaders()
-        self.links = Links(spec.slug for spec in bots if spec.links)
+        self.links = Links(bots)
         self.cache = CacheIndex(policy.cache_bytes // PAGE * PAGE, policy.cache_items, policy.ttl_s)
         self.pinned: dict[JobId, str] = {}
         self.memory_short = False
@@ -229,7 +229,7 @@ class Desk:
         match job.shortcut:
             case ByMessage(chat_id, message_id):
                 self.out.append(records.MessageGone(*content, chat_id, message_id))
-            case ByFileId(file_id):
+            case ByFileId(file_id, _):
                 self.out.append(records.FileIdStale(*content, file_id, detail))
             case ByUrl():
                 self.links.refuse(job, now)

@@ -81,7 +81,7 @@ class Downloads:
         if job.size_bytes is None or job.id in self._desk.pinned:
             return None
         if answer.ready:
-            return ByFileId(answer.file_id) if job.is_probe else None
+            return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None
         if answer.message_id:
             return ByMessage(answer.chat_id, answer.message_id)
         return ByUrl() if self._desk.links.may_go(job, now) else None

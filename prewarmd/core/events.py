@@ -58,6 +58,7 @@ class Recalled:
     sha256: str
     ready: bool
     file_id: str = ""
+    actual_kind: str = ""
     chat_id: int = 0
     message_id: int = 0
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prewarmd.core.jobs import Job, Kind
+from prewarmd.core.policy import BotSpec
 
 PHOTO_BYTES_MAX, VOICE_BYTES_MAX, FILE_BYTES_MAX = 5_000_000, 1_000_000, 20_000_000
 EXTENSIONS: dict[Kind, frozenset[str]] = {
@@ -33,8 +34,9 @@ FAILURES_MAX, REST_S = 5, 3600.0
 
 @dataclass(slots=True)
 class Credit:
-    """How a bot's links fare."""
+    """Which buckets a bot's links may be of, and how they fare."""
 
+    buckets: tuple[str, ...]
     failures: int = 0
     rests_until: float = 0.0
 
@@ -42,8 +44,8 @@ class Credit:
 class Links:
     """Of the bots that want them."""
 
-    def __init__(self, bots: Iterable[str]) -> None:
-        self._credits = {slug: Credit() for slug in bots}
+    def __init__(self, bots: Iterable[BotSpec]) -> None:
+        self._credits = {bot.slug: Credit(bot.links) for bot in bots if bot.links}
         self._refused: dict[tuple[str, str], float] = {}
         """(bucket, key) -> until when it goes by its bytes; the one refused last is last."""
 
@@ -52,6 +54,8 @@ class Links:
         credit = self._credits.get(job.bot)
         if credit is None or credit.rests_until > now or not job.claimed or not job.size_bytes:
             return False
+        if job.about is not None or job.bucket not in credit.buckets:
+            return False  # a thumbnail goes along with bytes alone
         if job.size_bytes > SIZES_MAX.get(job.kind, FILE_BYTES_MAX):
             return False
         extensions = EXTENSIONS.get(job.kind)

@@ -60,5 +60,5 @@ class BotSpec:
 
     slug: str
     chats: tuple[tuple[int, str | None], ...]
-    links: bool = False
-    """Telegram may fetch its objects by URL."""
+    links: tuple[str, ...] = ()
+    """Buckets whose objects Telegram may fetch by URL."""

@@ -25,6 +25,8 @@ class ByFileId:
     """Send the file_id, to see whether it is still good."""
 
     file_id: str
+    actual_kind: str
+    """What it is to Telegram, which decides the method."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,16 +203,16 @@ class Uploads:
         """Without its bytes."""
         self._desk.enter(job, Phase.UPLOADING)
         sending, row = self._begin(job, lane, child, 0, now)
-        common = (sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id, job.kind)
+        common = (sending.task, row, job.id, job.attempt + 1, job.bot, sending.chat_id)
         verb: verbs.Light
         match by:
             case ByMessage(chat_id, message_id):
-                verb = verbs.Forward(*common, chat_id, message_id)
-            case ByFileId(file_id):
-                verb = verbs.Resend(*common, file_id)
+                verb = verbs.Forward(*common, job.kind, chat_id, message_id)
+            case ByFileId(file_id, actual_kind):
+                verb = verbs.Resend(*common, actual_kind, file_id)
             case ByUrl():
                 assert job.size_bytes is not None
-                verb = verbs.Link(*common, job.bucket, job.key, job.size_bytes)
+                verb = verbs.Link(*common, job.kind, job.bucket, job.key, job.size_bytes)
         self._desk.out.append(Tell(child.index, verb))
 
     def _begin(

@@ -128,6 +128,7 @@ class Resend:
     bot: str
     chat_id: int
     kind: str
+    """What it is to Telegram."""
     file_id: str
 
 

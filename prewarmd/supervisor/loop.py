@@ -181,6 +181,8 @@ class Loop:
                     return
             case verbs.Upload(task, row) | verbs.Relay(task, row):
                 upload = (task, row)
+            case verbs.Forward(task, row) | verbs.Resend(task, row) | verbs.Link(task, row):
+                upload = (task, row)
             case _:
                 pass
         self.processes.tell(index, verb, upload=upload)

@@ -21,6 +21,7 @@ from prewarmd.messages import PROTOCOL, Beat, Drain, FromChild, Hello, Note, dec
 from prewarmd.worker.answers import Accepted, Refused
 from prewarmd.worker.fetch import Fetcher
 from prewarmd.worker.landing import Landing
+from prewarmd.worker.link import link
 from prewarmd.worker.media import Media, Trailing, Ways, Whole
 from prewarmd.worker.r2 import ObjectStore
 from prewarmd.worker.refusals import ObjectError, UnchangedError
@@ -110,6 +111,8 @@ class Worker:
                         self._behind.setdefault(verb.behind, []).append(upload)
                 case verbs.Relay() as verb:
                     self._begin(verb.task, self._relay(verb))
+                case verbs.Forward() | verbs.Resend() | verbs.Link() as verb:
+                    self._begin(verb.task, self._send_light(verb))
                 case verbs.Seal(task):
                     seal = self._seals.get(task)
                     if seal is not None and not seal.done():
@@ -229,7 +232,7 @@ class Worker:
             await landing.beyond(0)  # it may have begun anew since the engine heard of it
             return Trailing(extent, landing, sealed, ways)
 
-        await self._send(verb, media)
+        await self._send_media(verb, media)
 
     async def _relay(self, verb: verbs.Relay) -> None:
         async def memory(size_bytes: int, etag: str) -> memoryview:
@@ -247,18 +250,60 @@ class Worker:
             self._say(reports.Passed(verb.task, verb.size_bytes, sha256, etag))
 
         async with AsyncExitStack() as held:
-            await self._send(verb, media)
+            await self._send_media(verb, media)
+
+    async def _send_media(
+        self, verb: verbs.Upload | verbs.Relay, media: Callable[[Ways], Awaitable[Media]]
+    ) -> None:
+        async def deliver(ways: Ways) -> Accepted | Refused:
+            thumbnail = await self._thumbnail(verb)
+            return await self._telegram.send(
+                verb.bot, verb.chat_id, Kind(verb.kind), await media(ways), verb.file_name,
+                verb.about, thumbnail,
+            )  # fmt: skip
+
+        await self._send(verb, verb.size_bytes, deliver)
+
+    async def _send_light(self, verb: verbs.Light) -> None:
+        async def deliver(ways: Ways) -> Accepted | Refused:
+            telegram = self._telegram
+            match verb:
+                case verbs.Forward(bot=bot, chat_id=chat, from_chat_id=at, message_id=message):
+                    return await telegram.forward(bot, chat, at, message, ways.sent)
+                case verbs.Resend(bot=bot, chat_id=chat, kind=kind, file_id=file_id):
+                    return await telegram.resend(bot, chat, Kind(kind), file_id, ways.sent)
+                case verbs.Link():
+                    return await self._link(verb, ways)
+
+        await self._send(verb, 0, deliver)
+
+    async def _link(self, verb: verbs.Link, ways: Ways) -> Accepted | Refused:
+        """What Telegram fetched must be as large as the object, where its answer tells: an error
+        page of a proxy in between is a document, too."""
+        base = self._spec.links[verb.bot]
+        url = await link(base, self._store, verb.bucket, verb.key)
+        outcome = await self._telegram.resend(
+            verb.bot, verb.chat_id, Kind(verb.kind), url, ways.sent
+        )
+        if isinstance(outcome, Accepted) and outcome.size_bytes not in (None, verb.size_bytes):
+            what = f"the object has {verb.size_bytes} bytes, Telegram got {outcome.size_bytes}"
+            return Refused("UrlRefused", what)
+        return outcome
 
     def _seal(self, task: int) -> asyncio.Future[None]:
         """Done once the closing boundary of an upload may go."""
         return self._seals.setdefault(task, asyncio.get_running_loop().create_future())
 
     async def _send(
-        self, verb: verbs.Upload | verbs.Relay, media: Callable[[Ways], Awaitable[Media]]
+        self,
+        verb: verbs.Upload | verbs.Relay | verbs.Light,
+        size_bytes: int,
+        deliver: Callable[[Ways], Awaitable[Accepted | Refused]],
     ) -> None:
+        """One send, told by the board as it goes, and by a report at its end."""
         row = self._board.row(verb.row)
         started_ns = time.monotonic_ns()
-        row.begin(verb.task, verb.job, verb.attempt, Stage.UPLOADING, verb.size_bytes, started_ns)
+        row.begin(verb.task, verb.job, verb.attempt, Stage.UPLOADING, size_bytes, started_ns)
         sent_ns = 0
 
         def sent() -> None:
@@ -268,11 +313,7 @@ class Worker:
 
         report: reports.Report
         try:
-            thumbnail = await self._thumbnail(verb)
-            outcome = await self._telegram.send(
-                verb.bot, verb.chat_id, Kind(verb.kind), await media(Ways(row.progress, sent)),
-                verb.file_name, verb.about, thumbnail,
-            )  # fmt: skip
+            outcome = await deliver(Ways(row.progress, sent))
             answer_s = (time.monotonic_ns() - sent_ns) / 1e9 if sent_ns else 0.0
             report = self._outcome(verb.task, outcome, round(answer_s, 6))
         except ThumbnailError as error:
@@ -295,9 +336,11 @@ class Worker:
         return await fetch_thumbnail(self._getter, verb.bucket, key) if key else b""
 
     @staticmethod
-    def _unsent(verb: verbs.Upload | verbs.Relay, error: ObjectError) -> reports.Report:
+    def _unsent(
+        verb: verbs.Upload | verbs.Relay | verbs.Light, error: ObjectError
+    ) -> reports.Report:
         """Its object could not be had to the end; of a fetch, that one tells why."""
-        if isinstance(verb, verbs.Relay):
+        if not isinstance(verb, verbs.Upload):
             return reports.FetchFailed(verb.task, error.code, error.detail)
         return reports.UploadFailed(verb.task, "Stopped", error.detail, 0, 0, 0)
 

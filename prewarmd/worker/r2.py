@@ -182,6 +182,16 @@ class ObjectStore:
             raise _named(error) from None
         return Credentials(found.access_key, found.secret_key, found.token)
 
+    async def presign(self, bucket: str, key: str, expires_s: int) -> str:
+        """See `link.Presigner`."""
+        try:
+            url = await self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires_s
+            )
+        except FOREIGN as error:
+            raise _named(error) from None
+        return str(url)
+
     async def check_bucket(self, bucket: str) -> None:
         """A signed request that a working configuration answers; ObjectError says what is wrong."""
         try:

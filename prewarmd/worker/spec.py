@@ -53,3 +53,5 @@ class ChildSpec:
     """Bot slug -> token."""
     cut_through_bytes: int = 512 << 10
     """Of objects from this size on it is told when their first bytes have landed; 0: of none."""
+    links: dict[str, str] = field(default_factory=dict)
+    """Bot slug -> what stands before a key in a URL that Telegram fetches, or "presigned"."""

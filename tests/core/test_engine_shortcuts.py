@@ -12,7 +12,7 @@ from tests.core.outside import Dies, Refused, fates_of
 from tests.core.world import World, content_of
 
 SIZE = 5000
-LINKING = BotSpec("alpha", ((100, "private"),), links=True)
+LINKING = BotSpec("alpha", ((100, "private"),), links=("m",))
 
 
 def warmed(world: World, key: str = "a.jpg") -> str:

@@ -281,7 +281,9 @@ class World(Outside):
             return events.Recalled(job, sha256, content in self.catalogue)
         message = (known.chat_id, known.message_id)
         kept = (0, 0) if message in self.gone else message
-        return events.Recalled(job, sha256, content not in self.stale, known.file_id, *kept)
+        return events.Recalled(
+            job, sha256, content not in self.stale, known.file_id, known.actual_kind, *kept
+        )
 
     def _write(self, record: records.Record) -> None:
         assert not isinstance(record, records.Jobless)
