@@ -77,6 +77,8 @@ class JobRow:
     file_unique_id: str | None
     error_code: str | None
     error_message: str | None
+    is_probe: bool
+    """It sends a file_id that is ready once more, to see whether that is still good."""
     not_before_unix: float | None
     created_unix: float
     updated_unix: float
@@ -102,6 +104,39 @@ class MediaRow:
     actual_kind: str
     file_id: str
     file_unique_id: str
+    ready_unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What the catalogue knows of a content for a bot: whether it is ready, by which file_id, and
+    which message bears it (0: none that is known)."""
+
+    ready: bool = False
+    file_id: str = ""
+    actual_kind: str = ""
+    chat_id: int = 0
+    message_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of the word that a file_id is stale: another is ready by now, or a job is to
+    find one (`submitted` then holds it)."""
+
+    ready: MediaRow | None
+    submitted: Submitted | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that bears a media. `media` is the number of the catalogue's row."""
+
+    media: int
+    sha256: str
+    kind: Kind
+    chat_id: int
+    message_id: int
     ready_unix: float
 
 
@@ -153,6 +188,8 @@ class Counts:
     catalogue_rows: int = 0
     stale_bot_rows: dict[str, int] = field(default_factory=dict)
     """Catalogue rows per slug whose bot_id is no longer the slug's."""
+    stale_rows: int = 0
+    """Catalogue rows whose file_id Telegram does not take any more, and that are not renewed."""
     deduplicated: int = 0
     """Jobs that became ready without an upload of their own, since this start."""
     possible_duplicates: int = 0
@@ -193,8 +230,29 @@ class JobStore(Protocol):
         """Write one turn of the engine, in order, in one commit."""
         ...
 
-    async def recall(self, asked: Sequence[tuple[str, str, Kind]]) -> list[bool]:
-        """Whether each (bot, sha256, kind) is ready, as of everything written before this call."""
+    async def recall(self, asked: Sequence[tuple[str, str, Kind]]) -> list[Recollection]:
+        """What is known of each (bot, sha256, kind), as of everything written before this call."""
+        ...
+
+    async def stale(self, bot: str, sha256: str, kind: Kind, file_id: str | None) -> Renewal | None:
+        """A client says that the file_id of a content (this one, if it names one) is good no more:
+        the content is not ready from then on, and the job is admitted, in one commit, that will
+        make it so again. None when the catalogue has no such content of the bot, or does not know
+        its object. Another file_id than the ready one changes nothing."""
+        ...
+
+    async def probe(self, chance: float) -> list[JobRow]:
+        """Admit a job that finds out whether a file_id is still good, of a media chosen by
+        `chance` (in [0, 1)) among all that are ready; none when there is none."""
+        ...
+
+    async def messages(self, bot: str, before_unix: float, after: int, limit: int) -> list[Message]:
+        """A page of the messages that are kept of a bot's media which were ready before then, by
+        rising `media`, above `after`."""
+        ...
+
+    async def forget_messages(self, bot: str, gone: Sequence[tuple[int, int]]) -> int:
+        """These (media, message_id) are deleted: nobody is to forward them; how many were known."""
         ...
 
     async def adopt_orphans(self) -> int:

@@ -13,7 +13,8 @@ _JOB = """
 SELECT j.id, j.bot, j.bucket, j.key, j.kind, j.state, j.priority, j.attempt, j.maybe_sent,
        j.size_bytes, j.sha256, j.claimed, o.etag, o.sha256, o.size_bytes,
        j.error_code, j.error_message,
-       j.not_before, j.created_at, j.updated_at, j.width, j.height, j.duration_s, j.thumbnail,
+       j.not_before, j.created_at, j.updated_at, j.is_probe,
+       j.width, j.height, j.duration_s, j.thumbnail,
        m.bot_id, m.actual_kind, m.tg_file_id, m.tg_file_unique_id
   FROM jobs j
   LEFT JOIN objects o ON o.bucket = j.bucket AND o.key = j.key
@@ -27,7 +28,7 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
     (
         job_id, bot, bucket, key, kind, state, priority, attempt, maybe_sent, size_bytes, sha256,
         claimed, etag, etag_sha256, seen_bytes, error_code, error_message, not_before, created,
-        updated, *told,
+        updated, is_probe, *told,
         bot_id, actual_kind, file_id, unique_id,
     ) = row  # fmt: skip
     if bot_id is None or bot_id != bot_ids.get(bot):
@@ -38,7 +39,8 @@ def job_row(row: tuple[Any, ...], bot_ids: Mapping[str, int]) -> JobRow:
         sha256=sha256, claimed=bool(claimed), etag=etag, etag_sha256=etag_sha256,
         seen_bytes=seen_bytes,
         actual_kind=actual_kind, file_id=file_id, file_unique_id=unique_id,
-        error_code=error_code, error_message=error_message, not_before_unix=not_before,
+        error_code=error_code, error_message=error_message, is_probe=bool(is_probe),
+        not_before_unix=not_before,
         created_unix=created, updated_unix=updated,
         about=_about(*told) if any(told) else None,
     )  # fmt: skip
@@ -215,11 +217,13 @@ def counts(db: apsw.Connection, bot_ids: Mapping[str, int]) -> Counts:
         found.by_state[JobState(state)] += number
         if JobState(state) in UNFINISHED:
             found.unfinished_by_kind[Kind(kind)] += number
-    for slug, bot_id, number in db.execute(
+    for slug, bot_id, number, stale in db.execute(
         # In the table's own order: by way of an index each row would be sought for its bot_id.
-        "SELECT bot_slug, bot_id, count(*) FROM media_cache NOT INDEXED GROUP BY bot_slug, bot_id"
+        """SELECT bot_slug, bot_id, count(*), sum(status = 'error') FROM media_cache NOT INDEXED
+            GROUP BY bot_slug, bot_id"""
     ):
         found.catalogue_rows += number
+        found.stale_rows += stale
         if slug in bot_ids and bot_ids[slug] != bot_id:
             found.stale_bot_rows[slug] = found.stale_bot_rows.get(slug, 0) + number
     return found

@@ -28,11 +28,15 @@ from prewarmd.store.base import (
     JobQuery,
     JobRow,
     MediaRow,
+    Message,
     NewJob,
+    Recollection,
+    Renewal,
     Submitted,
 )
 from prewarmd.store.lock import StateLock
 from prewarmd.store.migrate import migrate
+from prewarmd.store.renewals import Renewals, messages
 from prewarmd.store.tally import Tally
 from prewarmd.store.verbs import Verbs
 from prewarmd.store.writer import Thread
@@ -55,6 +59,7 @@ class SqliteStore:
         self.bot_ids: Mapping[str, int] = dict(bot_ids)
         self._tally = Tally()
         self._verbs = Verbs(self.bot_ids, ttl_s, wall, clock, self._tally)
+        self._renewals = Renewals(self._verbs)
         self._path = state_dir / DATABASE
         self._marker = state_dir / MARKER
         self._lock: StateLock | None = None
@@ -182,11 +187,23 @@ class SqliteStore:
         """See JobStore."""
         await self._write.ask(lambda db: self._verbs.fail_batch(db, batch, code, detail))
 
-    async def recall(self, asked: Sequence[tuple[str, str, Kind]]) -> list[bool]:
+    async def recall(self, asked: Sequence[tuple[str, str, Kind]]) -> list[Recollection]:
         """See JobStore. A read, but in the writer's order: it sees all that was asked before."""
+        return await self._write.ask(lambda db: [self._renewals.recall(db, *one) for one in asked])
+
+    async def stale(self, bot: str, sha256: str, kind: Kind, file_id: str | None) -> Renewal | None:
+        """See JobStore."""
         return await self._write.ask(
-            lambda db: [queries.is_ready(db, self.bot_ids, *one) for one in asked]
+            lambda db: self._renewals.stale(db, bot, sha256, kind, file_id)
         )
+
+    async def probe(self, chance: float) -> list[JobRow]:
+        """See JobStore."""
+        return await self._write.ask(lambda db: self._renewals.probe(db, chance))
+
+    async def forget_messages(self, bot: str, gone: Sequence[tuple[int, int]]) -> int:
+        """See JobStore."""
+        return await self._write.ask(lambda db: self._renewals.forget_messages(db, bot, gone))
 
     # -- reads: committed data -------------------------------------------------------------------
 
@@ -197,6 +214,11 @@ class SqliteStore:
     async def holds(self) -> list[HoldRow]:
         """See JobStore."""
         return await self._read.ask(lambda db: queries.holds(db, self.bot_ids))
+
+    async def messages(self, bot: str, before_unix: float, after: int, limit: int) -> list[Message]:
+        """See JobStore."""
+        bot_id = self.bot_ids.get(bot, -1)
+        return await self._read.ask(lambda db: messages(db, bot, bot_id, before_unix, after, limit))
 
     async def open_batches(self) -> list[BatchRow]:
         """See JobStore."""

@@ -21,7 +21,7 @@ class Tally:
         self._states: Counter[JobState] = Counter()
         self._kinds: Counter[Kind] = Counter()
         self._stale: Counter[str] = Counter()
-        self._rows = 0
+        self._rows = self._errors = 0
         self._deduplicated = 0
         self._possible_duplicates = 0
 
@@ -36,6 +36,10 @@ class Tally:
         """A catalogue row was written."""
         self._rows += new
         self._stale[slug] -= was_stale
+
+    def staled(self, rows: int) -> None:
+        """File_ids of so many rows turned out to be good no more; below 0: were renewed."""
+        self._errors += rows
 
     def joined(self) -> None:
         """A job became ready without an upload of its own."""
@@ -57,6 +61,7 @@ class Tally:
                 for slug in was.stale_bot_rows
                 if (rows := was.stale_bot_rows[slug] + self._stale[slug])
             },
+            stale_rows=was.stale_rows + self._errors,
             deduplicated=was.deduplicated + self._deduplicated,
             possible_duplicates=was.possible_duplicates + self._possible_duplicates,
         )

@@ -60,12 +60,13 @@ class Verbs:
         """The unfinished job that this submit is, if there is one."""
         # The condition is the index's own, word for word: else SQLite would not use it.
         sql = """SELECT id, state FROM jobs WHERE bot = ? AND bucket = ? AND key = ? AND kind = ?
-                  AND (state = 'queued' OR state = 'running' OR state = 'waiting')"""
+                  AND (state = 'queued' OR state = 'running' OR state = 'waiting')
+                  AND is_probe = 0"""
         row = db.execute(sql, (job.bot, job.bucket, job.key, job.kind)).fetchone()
         if row is None and job.sha256 is not None:
             sql = """SELECT id, state FROM jobs WHERE bot = ? AND sha256 = ? AND kind = ?
                       AND (state = 'queued' OR state = 'running' OR state = 'waiting')
-                      AND claimed = 1"""
+                      AND claimed = 1 AND is_probe = 0"""
             row = db.execute(sql, (job.bot, job.sha256, job.kind)).fetchone()
         return Admission(JobId(row[0]), JobState(row[1]), created=False) if row else None
 
@@ -80,6 +81,18 @@ class Verbs:
             if row := db.execute(sql, same).fetchone():
                 return Admission(JobId(row[0]), JobState.READY, created=False)
             state = JobState.READY
+        return Admission(self._add(db, job, state, sha256, now), state, created=True)
+
+    def add_probe(self, db: apsw.Connection, job: NewJob) -> list[JobRow]:
+        """A job that goes behind all others and sends the file_id that is ready; see
+        JobStore.probe."""
+        added = self._add(db, job, JobState.QUEUED, job.sha256, self.wall())
+        db.execute("UPDATE jobs SET is_probe = 1, priority = 0 WHERE id = ?", (added,))
+        return queries.jobs_of(db, self.bot_ids, [added])
+
+    def _add(
+        self, db: apsw.Connection, job: NewJob, state: JobState, sha256: str | None, now: float
+    ) -> JobId:
         claimed, about = job.sha256 is not None, job.about or NOTHING
         db.execute(
             """INSERT INTO jobs (bot, bucket, key, kind, state, priority, size_bytes, sha256,
@@ -96,7 +109,7 @@ class Verbs:
         self.tally.moved(None, state, job.kind)
         if state is JobState.READY:
             self.tally.joined()
-        return Admission(JobId(db.last_insert_rowid()), state, created=True)
+        return JobId(db.last_insert_rowid())
 
     def _unchanged(self, db: apsw.Connection, job: NewJob, now: float) -> str | None:
         """The content of a key that is known to be what it was: by its ETag, or asked lately."""
@@ -177,14 +190,8 @@ class Verbs:
                 self._see(db, record, now)
             case records.Hold():
                 self._hold(db, record, now)
-            case records.FileIdStale(bot, sha256, kind, file_id, detail):
-                content = (bot, sha256, kind, self.bot_ids[bot])
-                db.execute(
-                    """UPDATE media_cache SET status = 'error', last_error = ?, updated_at = ?
-                        WHERE bot_slug = ? AND sha256 = ? AND kind = ? AND bot_id = ?
-                              AND tg_file_id = ?""",
-                    (detail, now, *content, file_id),
-                )
+            case records.FileIdStale():
+                self.note_stale(db, record)
             case records.MessageGone(bot, sha256, kind, chat_id, message_id):
                 db.execute(
                     """UPDATE media_cache SET warmup_message_id = NULL, updated_at = ?
@@ -192,6 +199,20 @@ class Verbs:
                               AND warmup_message_id = ?""",
                     (now, bot, sha256, kind, chat_id, message_id),
                 )
+
+    def note_stale(self, db: apsw.Connection, stale: records.FileIdStale) -> None:
+        """A row of the catalogue is in error, if its file_id is still that one."""
+        before = db.total_changes()
+        db.execute(
+            """UPDATE media_cache SET status = 'error', last_error = ?, updated_at = ?
+                WHERE bot_slug = ? AND sha256 = ? AND kind = ? AND bot_id = ? AND tg_file_id = ?
+                      AND status = 'ready'""",
+            (
+                stale.detail, self.wall(), stale.bot, stale.sha256, stale.kind,
+                self.bot_ids[stale.bot], stale.file_id,
+            ),
+        )  # fmt: skip
+        self.tally.staled(db.total_changes() - before)
 
     def _hold(self, db: apsw.Connection, hold: records.Hold, now: float) -> None:
         db.execute(
@@ -220,14 +241,14 @@ class Verbs:
     def _catalogue(self, db: apsw.Connection, record: records.Complete, now: float) -> None:
         bot_id = self.bot_ids[record.bot]
         content = (record.bot, record.sha256, record.kind)
-        old = db.execute(
-            "SELECT bot_id FROM media_cache WHERE bot_slug = ? AND sha256 = ? AND kind = ?", content
-        ).fetchone()
+        sql = """SELECT bot_id, status FROM media_cache
+                  WHERE bot_slug = ? AND sha256 = ? AND kind = ?"""
+        old = db.execute(sql, content).fetchone()
         db.execute(
             """INSERT INTO media_cache (bot_slug, sha256, kind, bot_id, actual_kind, tg_file_id,
                       tg_file_unique_id, warmup_chat_id, warmup_message_id, warmup_at, status,
-                      created_at, updated_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?)
+                      created_at, updated_at, job)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
                ON CONFLICT (bot_slug, sha256, kind) DO UPDATE SET
                       bot_id = excluded.bot_id, actual_kind = excluded.actual_kind,
                       tg_file_id = excluded.tg_file_id,
@@ -235,12 +256,13 @@ class Verbs:
                       warmup_chat_id = excluded.warmup_chat_id,
                       warmup_message_id = excluded.warmup_message_id,
                       warmup_at = excluded.warmup_at, status = 'ready', last_error = NULL,
-                      updated_at = excluded.updated_at""",
+                      updated_at = excluded.updated_at, job = excluded.job""",
             (
                 *content, bot_id, record.actual_kind, record.file_id, record.file_unique_id,
-                record.chat_id, record.message_id, now, now, now,
+                record.chat_id, record.message_id, now, now, now, record.job,
             ),
         )  # fmt: skip
+        self.tally.staled(-(old is not None and old[1] == "error"))
         was_stale = old is not None and old[0] != bot_id
         self.tally.catalogued(record.bot, new=old is None, was_stale=was_stale)
 

@@ -23,7 +23,7 @@ from prewarmd.core.jobs import Job, JobId, JobState, Kind
 from prewarmd.core.records import Hold
 from prewarmd.errors import StoreUnwritableError
 from prewarmd.sources.listing import jobs_of_page
-from prewarmd.store.base import BatchRow, HoldRow, JobRow, JobStore, NewJob, Submitted
+from prewarmd.store.base import BatchRow, HoldRow, JobRow, JobStore, NewJob, Renewal, Submitted
 from prewarmd.supervisor.clock import monotonic, to_engine, wall
 from prewarmd.supervisor.loop import Loop
 
@@ -53,6 +53,7 @@ def job_of(row: JobRow, *, orphan_delay_s: float = 0.0) -> Job:
         maybe_sent=row.maybe_sent,
         not_before=not_before,
         about=row.about,
+        is_probe=row.is_probe,
         state=row.state,
     )  # fmt: skip
 
@@ -115,10 +116,7 @@ class Intake:
 
     async def submit(self, jobs: Sequence[NewJob]) -> Submitted:
         """Commit all or none; QueueFullError when there is no room for all."""
-        if not self._loop.engine.has_room_for(len(jobs) + self._reserved):
-            raise QueueFullError
-        if self._loop.engine.stalled:
-            raise StoreUnwritableError(self._loop.engine.stalled)
+        self._check_room(len(jobs))
         self._reserved += len(jobs)
         try:
             done = await self._store.submit([self.with_content(job) for job in jobs])
@@ -126,6 +124,12 @@ class Intake:
             self._reserved -= len(jobs)
         self._admit(done.rows)
         return done
+
+    def _check_room(self, jobs: int) -> None:
+        if not self._loop.engine.has_room_for(jobs + self._reserved):
+            raise QueueFullError
+        if self._loop.engine.stalled:
+            raise StoreUnwritableError(self._loop.engine.stalled)
 
     def _admit(self, rows: Sequence[JobRow]) -> None:
         if self._ahead is not None:
@@ -171,6 +175,20 @@ class Intake:
             # A job that was read in and started meanwhile is the engine's to finish.
             self._loop.put(Forgotten(job))
         return state is JobState.CANCELLED, state
+
+    async def stale(self, bot: str, sha256: str, kind: Kind, file_id: str | None) -> Renewal | None:
+        """A file_id is good no more; see JobStore.stale."""
+        self._check_room(1)
+        done = await self._store.stale(bot, sha256, kind, file_id)
+        if done is not None and done.submitted is not None:
+            self._admit(done.submitted.rows)
+        return done
+
+    async def probe(self, chance: float) -> bool:
+        """See JobStore.probe; whether there was anything to probe."""
+        rows = await self._store.probe(chance)
+        self._admit(rows)
+        return bool(rows)
 
     async def retry(self, job: JobId) -> tuple[bool, JobState | None]:
         """Queue a finished job again, or wake a waiting one: (whether, the state otherwise)."""

@@ -236,8 +236,13 @@ class Loop:
         await self._wait_written()
         asked = [(recall.bot, recall.sha256, recall.kind) for recall in recalls]
         answers = await self.until_written(lambda: self.store.recall(asked))
-        for recall, ready in zip(recalls, answers, strict=True):
-            self.put(Recalled(recall.job, recall.sha256, ready))
+        for recall, known in zip(recalls, answers, strict=True):
+            self.put(
+                Recalled(
+                    recall.job, recall.sha256, known.ready, known.file_id, known.actual_kind,
+                    known.chat_id, known.message_id,
+                )
+            )  # fmt: skip
 
     async def _fail_batch(self, failed: FailBatch) -> None:
         await self.until_written(

@@ -121,7 +121,8 @@ async def test_a_slug_with_another_bot_keeps_its_jobs_but_not_its_file_ids(tmp_p
     async with opened(tmp_path) as store:
         job = (await store.submit([photo("a", sha256=SHA)])).admissions[0].job
         await store.apply([complete(job)])
-        assert await store.recall([("alpha", SHA, Kind.PHOTO)]) == [True]
+        [known] = await store.recall([("alpha", SHA, Kind.PHOTO)])
+        assert known.ready
     async with opened(tmp_path, bot_id=99) as store:
         assert store.counts().stale_bot_rows == {"alpha": 1}
         assert await store.media("alpha", SHA, Kind.PHOTO) is None
