@@ -26,6 +26,14 @@ _MIME = {
 """By extension, as the server does it."""
 
 
+def named_as(file_name: str, mime: str) -> str:
+    """A file's name, with an extension that fits its type."""
+    if _MIME.get(file_name.rpartition(".")[2].lower()) == mime:
+        return file_name
+    fitting = next((extension for extension, of in _MIME.items() if of == mime), "")
+    return f"{file_name}.{fitting}" if fitting else file_name
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file part as it arrived."""

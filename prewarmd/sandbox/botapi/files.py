@@ -13,6 +13,7 @@ from typing import Any
 from prewarmd.sandbox.botapi import ids
 from prewarmd.sandbox.botapi.conversion import Upload, judge, kind_of, photo_sizes, shown_as
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
+from prewarmd.sandbox.botapi.page import PageMissingError, address, taken
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.sniff import Sniffed
 
@@ -34,14 +35,25 @@ class Medium:
     sniffed: Sniffed
 
 
+@dataclass(slots=True)
+class Issued:
+    """A file_id that a bot was given: what it is for, and by which message."""
+
+    medium: Medium
+    letter: str
+    """Which size of a photo."""
+    origin: ids.Origin
+    is_stale: bool = False
+
+
 class Files:
     """All there are."""
 
     def __init__(self, server: str) -> None:
         self.bytes_max = FILE_BYTES_MAX[server]
         self._is_local = server == "local"
-        self._ids: dict[tuple[int, str], tuple[Medium, str]] = {}
-        """(bot, file_id) -> medium, and which size of a photo."""
+        self._issued: dict[tuple[int, str], Issued] = {}
+        """By bot and file_id."""
         self._by_content: dict[tuple[str, str], Medium] = {}
         self._count = 0
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -51,12 +63,15 @@ class Files:
 
     def resolve(self, bot_id: int, asked: str, text: str, given: Parameters) -> tuple[Medium, bool]:
         """The file that a parameter's `text` means, by the four rules of Client::get_input_file,
-        and whether it was uploaded; without a text it is the part of that name."""
+        and whether it is new to Telegram; without a text it is the part of that name.
+
+        PageMissingError: it means a URL that was not fetched for this request.
+        """
         name = asked
         if text.startswith("attach://"):
             name = text.removeprefix("attach://")
         elif text.startswith("file:/") or "." in text:
-            raise bad_request("failed to get HTTP URL content")
+            return self._by_url(asked, text, given), True
         elif text:
             return self._by_file_id(bot_id, asked, text), False
         upload = given.files.get(name)
@@ -64,9 +79,16 @@ class Files:
             raise bad_request(f"there is no {asked.replace('_', ' ')} in the request")
         return self._take_in(upload, asked, given), True
 
-    def _known(self, bot_id: int, text: str) -> tuple[Medium, str]:
-        found = self._ids.get((bot_id, text))
-        if found is not None:
+    def _by_url(self, asked: str, text: str, given: Parameters) -> Medium:
+        url = address(text, asked)
+        page = given.pages.get(url)
+        if page is None:
+            raise PageMissingError(url)
+        return self._take_in(*taken(page, asked), given)
+
+    def _known(self, bot_id: int, text: str) -> Issued:
+        found = self._issued.get((bot_id, text))
+        if found is not None and not found.is_stale:
             return found
         if ids.is_well_formed(text):
             raise bad_request("wrong file identifier/HTTP URL specified")
@@ -77,12 +99,25 @@ class Files:
         )
 
     def content_of(self, bot_id: int, file_id: str) -> str | None:
-        """The SHA-256 behind an id of that bot; None when it has none such."""
-        found = self._ids.get((bot_id, file_id))
-        return None if found is None else found[0].sha256
+        """The SHA-256 behind an id that the bot may use; None when it has none such."""
+        found = self._issued.get((bot_id, file_id))
+        return None if found is None or found.is_stale else found.medium.sha256
+
+    def issued(self, bot_id: int, file_id: str = "", sha256: str = "") -> list[Issued]:
+        """One file_id of a bot, or all it has of a content, stale ones too. O(n) for the latter."""
+        if bool(file_id) is bool(sha256):
+            raise ValueError("say either file_id or sha256")
+        if file_id:
+            found = self._issued.get((bot_id, file_id))
+            return [] if found is None else [found]
+        return [
+            one
+            for (owner, _), one in self._issued.items()
+            if owner == bot_id and one.medium.sha256 == sha256
+        ]
 
     def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
-        medium, _ = self._known(bot_id, text)
+        medium = self._known(bot_id, text).medium
         if (medium.kind == "photo") is not (asked == "photo"):
             raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
         return medium
@@ -143,7 +178,7 @@ class Files:
         self, bot_id: int, medium: Medium, origin: ids.Origin, letter: str = ""
     ) -> dict[str, Any]:
         file_id = ids.file_id(medium.kind, bot_id, medium.id, origin, letter)
-        self._ids[bot_id, file_id] = medium, letter
+        self._issued.setdefault((bot_id, file_id), Issued(medium, letter, origin))
         return {
             "file_id": file_id,
             "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
@@ -153,7 +188,8 @@ class Files:
 
     def described(self, bot_id: int, file_id: str) -> dict[str, Any]:
         """What getFile tells."""
-        medium, letter = self._known(bot_id, file_id)
+        found = self._known(bot_id, file_id)
+        medium, letter = found.medium, found.letter
         if medium.size_bytes > DOWNLOAD_BYTES_MAX and not self._is_local:
             raise bad_request("file is too big")
         folder = "photos" if medium.kind == "photo" else f"{medium.kind}s"

@@ -1,8 +1,9 @@
-"""What a request carries: texts, and file parts by their names."""
+"""What a request carries: texts, file parts by their names, and what stood at URLs it names."""
 
 from dataclasses import dataclass, field
 
 from prewarmd.sandbox.botapi.conversion import Upload
+from prewarmd.sandbox.botapi.page import Page
 
 DIGITS_MAX = 20
 
@@ -13,6 +14,8 @@ class Parameters:
 
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, Upload] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
+    """By URL; fetched when the world wants them."""
 
     def text(self, name: str) -> str:
         """A parameter; "" when it is not there."""

@@ -111,18 +111,50 @@ class World:
         return bot
 
     def answer(self, bot: BotAccount, method: str, given: Parameters, now_s: int) -> Any:
-        """The `result` of a request."""
-        self.requests[method] += 1
+        """The `result` of a request. PageMissingError: ask again with that page in `given`."""
+        if not given.pages:  # else it is asked again, and counted already
+            self.requests[method] += 1
         if method in FIELD_OF:
             return self._send_media(bot, method, given, now_s)
         if method in self._answers:
             return self._answers[method](bot, given, now_s)
         raise ApiError(404, "Not Found: method not found")
 
+    @property
+    def methods(self) -> list[str]:
+        """All there are, in lower case."""
+        return sorted({*FIELD_OF, *self._answers})
+
+    # -- what a test asks and orders ---------------------------------------------------------------
+
     def content(self, username: str, file_id: str) -> str | None:
         """The SHA-256 behind a file_id, if that bot may use it."""
-        ids = (bot.id for bot in self.bots.values() if bot.username == username)
-        return next((self.files.content_of(each, file_id) for each in ids), None)
+        return self.files.content_of(self._named(username).id, file_id)
+
+    def spoil(self, bot: str, file_id: str = "", sha256: str = "") -> int:
+        """Refuse a file_id of a bot, or all it has of a content; how many were good until now."""
+        good = [
+            one
+            for one in self.files.issued(self._named(bot).id, file_id, sha256)
+            if not one.is_stale
+        ]
+        for one in good:
+            one.is_stale = True
+        return len(good)
+
+    def forget(self, bot: str, file_id: str = "", sha256: str = "") -> int:
+        """Drop the messages that such file_ids came from; how many were there until now."""
+        issued = self.files.issued(self._named(bot).id, file_id, sha256)
+        places = {(one.origin.chat_id, one.origin.message_id) for one in issued}
+        return sum(self._messages.pop(place, None) is not None for place in places)
+
+    def _named(self, username: str) -> BotAccount:
+        for bot in self.bots.values():
+            if bot.username == username:
+                return bot
+        raise ValueError(f"there is no bot {username}")
+
+    # -- asking ------------------------------------------------------------------------------------
 
     def _log_out(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
         self._logged_out.add(bot.token)
