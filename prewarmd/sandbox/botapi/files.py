@@ -7,7 +7,7 @@ them again, and no memory to speak of.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids
@@ -33,6 +33,8 @@ class Medium:
     size_bytes: int
     sha256: str
     sniffed: Sniffed
+    still: "Medium | None" = None
+    """The photo of a live photo."""
 
 
 @dataclass(slots=True)
@@ -78,6 +80,16 @@ class Files:
         if upload is None:
             raise bad_request(f"there is no {asked.replace('_', ' ')} in the request")
         return self._take_in(upload, asked, given), True
+
+    def live_photo(
+        self, bot_id: int, film: str, still: str, given: Parameters
+    ) -> tuple[Medium, bool]:
+        """The same of a live photo: the texts of its film and of its photo."""
+        moving, is_new = self.resolve(bot_id, "live_photo", film, given)
+        if moving.kind not in ("live_photo", "video", "animation"):  # one that was there before
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        resting, _ = self.resolve(bot_id, "photo", still, given)
+        return replace(moving, kind="live_photo", still=resting), is_new
 
     def _by_url(self, asked: str, text: str, given: Parameters) -> Medium:
         url = address(text, asked)
@@ -171,6 +183,9 @@ class Files:
             return {"photo": sizes}
         shown = self._ids_of(bot_id, medium, origin) | shown_as(kind, medium.file_name, sniffed)
         shown["file_size"] = medium.size_bytes
+        if medium.still is not None:
+            photo = self.shown(bot_id, medium.still, origin)["photo"]
+            return {kind: shown | {"photo": photo}, "photo": photo}
         # Animations are answered twice, for clients older than them.
         return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
 

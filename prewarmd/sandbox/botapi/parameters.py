@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import orjson
+
 from prewarmd.sandbox.botapi.conversion import Upload
 from prewarmd.sandbox.botapi.page import Page
 
@@ -30,3 +32,12 @@ class Parameters:
         text = self.text(name)
         is_number = text.removeprefix("-").isdecimal() and len(text) <= DIGITS_MAX
         return int(text) if is_number else None
+
+    def numbers(self, name: str) -> list[int]:
+        """A JSON array of integers; empty when there is none."""
+        try:
+            found = orjson.loads(self.text(name) or "[]")
+        except orjson.JSONDecodeError:
+            return []
+        is_fit = isinstance(found, list) and all(type(one) is int for one in found)
+        return found if is_fit else []

@@ -30,7 +30,8 @@ from prewarmd.sandbox.botapi.world import FIELD_OF, World
 from prewarmd.sandbox.flood import Flood, FloodPolicy, Send, Shape, Verdict
 
 LINGER_S = 5.0
-MESSAGES = {*FIELD_OF, "sendmessage", "sendmediagroup", "forwardmessage", "copymessage"}
+MESSAGES = {*FIELD_OF, "sendmessage", "sendmediagroup", "forwardmessage",
+    "copymessage", "copymessages"}  # fmt: skip
 """What sends some."""
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     413: "Request Entity Too Large", 421: "Misdirected Request", 429: "Too Many Requests",
@@ -282,6 +283,8 @@ class Connection(asyncio.Protocol):
         files, items = given.files.values(), 1
         if request.method == "sendmediagroup":
             items = album.count(given)
+        elif request.method == "copymessages":
+            items = max(1, len(given.numbers("message_ids")))
         size_bytes = sum(file.size_bytes for file in files)
         return Send(request.bot.username, chat_id, size_bytes, items, is_upload=bool(files))
 
