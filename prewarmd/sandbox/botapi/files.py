@@ -21,6 +21,8 @@ FILE_BYTES_MAX = {"hosted": 50_000_000, "local": 2_000_000_000}
 DOWNLOAD_BYTES_MAX = 20 << 20
 """Of a hosted server's getFile."""
 KEPT_BYTES = 64 << 20
+MOVING = ("duration", "width", "height")
+"""What a document has not."""
 
 
 @dataclass(slots=True)
@@ -186,8 +188,10 @@ class Files:
         if medium.still is not None:
             photo = self.shown(bot_id, medium.still, origin)["photo"]
             return {kind: shown | {"photo": photo}, "photo": photo}
-        # Animations are answered twice, for clients older than them.
-        return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
+        if kind == "animation":  # answered twice, for clients older than them
+            as_document = {key: value for key, value in shown.items() if key not in MOVING}
+            return {kind: shown, "document": as_document}
+        return {kind: shown}
 
     def _ids_of(
         self, bot_id: int, medium: Medium, origin: ids.Origin, letter: str = ""
