@@ -31,12 +31,10 @@ async def known(client: Client, file_id: str) -> str | None:
     return found
 
 
-async def forward(client: Client, message: Any) -> Any:
-    """Its message once more."""
-    return await client.result(
-        "forwardMessage",
-        chat_id=client.chat(), from_chat_id=client.chat(), message_id=message["message_id"],
-    )  # fmt: skip
+def forward(client: Client, message: Any) -> dict[str, int]:
+    """What asks for a message once more."""
+    number: int = message["message_id"]
+    return {"chat_id": client.chat(), "from_chat_id": client.chat(), "message_id": number}
 
 
 async def test_a_stale_file_id_is_renewed_by_its_message(alpha: Client) -> None:
@@ -50,7 +48,7 @@ async def test_a_stale_file_id_is_renewed_by_its_message(alpha: Client) -> None:
     named = {"chat_id": alpha.chat(), "video": file_id}
     assert await alpha.refusal("sendVideo", **named) == WRONG_FILE
     assert await alpha.refusal("getFile", file_id=file_id) == WRONG_FILE
-    fresh = (await forward(alpha, sent))["video"]
+    fresh = (await alpha.result("forwardMessage", **forward(alpha, sent)))["video"]
     assert fresh["file_id"] not in (file_id, other["video"]["file_id"])
     assert fresh["file_unique_id"] == sent["video"]["file_unique_id"]
     for good in (fresh["file_id"], other["video"]["file_id"]):
@@ -72,7 +70,8 @@ async def test_all_file_ids_of_a_content_go_stale_for_one_bot(alpha: Client, bet
     assert await known(alpha, photo["photo"][-1]["file_id"]) is not None
     again = await alpha.result("sendVideo", chat_id=alpha.chat(), video=FILM)
     assert await known(alpha, again["video"]["file_id"]) == SHA256
-    assert await known(alpha, (await forward(alpha, sent[0]))["video"]["file_id"]) == SHA256
+    forwarded = await alpha.result("forwardMessage", **forward(alpha, sent[0]))
+    assert await known(alpha, forwarded["video"]["file_id"]) == SHA256
 
 
 async def test_a_forgotten_message_renews_nothing(alpha: Client) -> None:
@@ -82,10 +81,7 @@ async def test_a_forgotten_message_renews_nothing(alpha: Client) -> None:
     file_id = sent["video"]["file_id"]
     assert await order(alpha, "stale", file_id=file_id) == 1
     assert await order(alpha, "forgotten", file_id=file_id) == 1
-    status, text = await alpha.refusal(
-        "forwardMessage",
-        chat_id=alpha.chat(), from_chat_id=alpha.chat(), message_id=sent["message_id"],
-    )  # fmt: skip
+    status, text = await alpha.refusal("forwardMessage", **forward(alpha, sent))
     assert (status, text) == (400, "Bad Request: message to forward not found")
     assert await order(alpha, "forgotten", sha256=SHA256) == 1
     assert await known(alpha, other["video"]["file_id"]) == SHA256
