@@ -69,7 +69,7 @@ class Arrival:
         self._file_name = file_name
         self._hash = hashlib.sha256()
         self._hashes = hashes
-        self._head = bytearray()
+        self._head: list[bytes | bytearray] = []
         self._keep = PHOTO_BYTES_MAX if name == "photo" else WHOLE_BYTES
         self.size_bytes = 0
 
@@ -77,17 +77,17 @@ class Arrival:
         """One piece."""
         if self._hashes or not self.size_bytes:
             self._hash.update(data)
+        if self.size_bytes < self._keep:
+            self._head.append(data)
         self.size_bytes += len(data)
-        if len(self._head) < self._keep:
-            self._head += data
 
     def finish(self) -> Upload:
         """It was all."""
         if not self._hashes:
             self._hash.update(str(self.size_bytes).encode())
-        sniffed = sniff(self._head)
-        data = bytes(self._head) if self.size_bytes <= WHOLE_BYTES else None
-        return Upload(self._file_name, self.size_bytes, self._hash.hexdigest(), sniffed, data)
+        head = b"".join(self._head)
+        data = head if self.size_bytes <= WHOLE_BYTES else None
+        return Upload(self._file_name, self.size_bytes, self._hash.hexdigest(), sniff(head), data)
 
 
 class _Form:
