@@ -144,6 +144,7 @@ async def test_a_live_photo_is_a_film_and_a_photo(alpha: Client) -> None:
     too_big = f"file of size {len(large)} bytes {limit}"
     for film_given, photo_given, words in (
         ("https://127.0.0.1:1/film.mp4", PHOTO, wrong_file),
+        (FILM, "http://127.0.0.1:1/a.jpg", wrong_file),
         (FILM, "", "there is no photo in the request"),
         ("", PHOTO, "there is no live photo in the request"),
         (paper["document"]["file_id"], PHOTO, wrong_file),

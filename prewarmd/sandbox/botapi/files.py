@@ -74,7 +74,7 @@ class Files:
         name = asked
         if text.startswith("attach://"):
             name = text.removeprefix("attach://")
-        elif text.startswith("file:/") or "." in text:
+        elif _is_url(text):
             return self._by_url(asked, text, given), True
         elif text:
             return self._by_file_id(bot_id, asked, text), False
@@ -88,7 +88,8 @@ class Files:
     ) -> tuple[Medium, bool]:
         """The same of a live photo: the texts of its film and of its photo."""
         moving, is_new = self.resolve(bot_id, "live_photo", film, given)
-        if moving.kind not in ("live_photo", "video", "animation"):  # one that was there before
+        is_film = moving.kind in ("live_photo", "video", "animation")  # one that was there before
+        if not is_film or _is_url(still):
             raise bad_request("wrong file identifier/HTTP URL specified")
         resting, _ = self.resolve(bot_id, "photo", still, given)
         return replace(moving, kind="live_photo", still=resting), is_new
@@ -226,6 +227,10 @@ class Files:
         if data is None:
             raise ApiError(404, "Not Found")
         return data
+
+
+def _is_url(text: str) -> bool:
+    return not text.startswith("attach://") and (text.startswith("file:/") or "." in text)
 
 
 def _type(kind: str) -> str:
