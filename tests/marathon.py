@@ -1,9 +1,13 @@
 """`make marathon MEDIA=10000`: media of every kind for many bots, through a Telegram that fails and
 floods.
 
-Both sides are told the same rates; with `--rate-factor 0.7` Telegram permits less, and nobody tells
-prewarmd of that. Of the uploads some break in the body, some arrive and are never answered, some
-are answered with a proxy's page, with an error of the server's own or with rubbish, each by chance.
+Both sides are told the same rates, but Telegram permits 0.7 of them (`--rate-factor`), and nobody
+tells prewarmd of that. Nor does it absorb anything (`--absorb-s`): where the real one answers a few
+seconds late, from which prewarmd learns before it ever meets a 429, this one refuses at once, now
+and then in the disguise of a 400. Of the uploads some break in the body, some arrive and are never
+answered, some are answered with a proxy's page, with an error of the server's own or with rubbish,
+each by chance.
+
 In the end every media must be ready with a file_id that the server knows for that bot and that
 content; nobody may have sent inside a pause; no content may have arrived more often than messages
 were delivered without an answer that could be read; and with logging at DEBUG no token may be in
@@ -41,9 +45,14 @@ FORMATS: tuple[tuple[str, Format, int, int], ...] = (
 )
 """Kind, format, and between how many bytes."""
 PER_S = 20
-FLOODS = {"private_per_s": PER_S, "group_sends": 60 * PER_S, "bot_per_s": 4 * PER_S}
+FLOODS = {
+    "private_per_s": PER_S, "group_sends": 3 * PER_S, "group_window_s": 3, "bot_per_s": 4 * PER_S,
+    "disguised_every": 4, "hearing_s": 0.25,
+}  # fmt: skip
 RATES = f"private_per_s = {PER_S}\ngroup_per_min = {60 * PER_S}\nbot_per_s = {4 * PER_S}\n"
-"""The same, twenty times what is documented, so that it takes a minute and not an hour."""
+"""The same: twenty times what is documented, sixty in channels, so that it takes minutes and not
+hours. A channel's window is shorter by as much: a minute's would never be full."""
+RATE_FACTOR, ABSORB_S = 0.7, 0.0
 CHANCE = 0.05
 FOREVER = 1 << 30
 DOUBTS = (
@@ -83,6 +92,8 @@ class Outcome:
     faults: int = 0
     violations: int = 0
     floods: int = 0
+    flooded: Counter[str] = field(default_factory=Counter)
+    """Answers to those that were too fast, by their shape."""
     absorbed: int = 0
     """Messages that were too fast, and only came later."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -178,7 +189,7 @@ class Marathon:
         outcome.faults = sum(met[len(DOUBTS) :])
         floods = await telegram.control("GET", "floods")
         outcome.violations, outcome.floods = floods["violations"], floods["floods"]
-        outcome.absorbed = floods["absorbed"]
+        outcome.absorbed, outcome.flooded = floods["absorbed"], Counter(floods["refused"])
         await telegram.control("DELETE", "faults")
 
     async def _refuse(self) -> None:
@@ -203,10 +214,17 @@ class Marathon:
 
 
 async def run(
-    media: int, seed: int, *, rate_factor: float = 1.0, bots: int = BOTS, pairs: int = PAIRS
+    media: int,
+    seed: int,
+    *,
+    rate_factor: float = RATE_FACTOR,
+    absorb_s: float = ABSORB_S,
+    bots: int = BOTS,
+    pairs: int = PAIRS,
 ) -> Outcome:
-    """A run in a town of its own, whose Telegram permits so many times what both were told."""
-    floods = FLOODS | {"rate_factor": rate_factor}
+    """A run in a town of its own, whose Telegram permits so many times what both were told, and
+    delays what is too fast by so much before it refuses it."""
+    floods = FLOODS | {"rate_factor": rate_factor, "absorb_s": absorb_s}
     inhabitants = residents([f"bot{number}" for number in range(bots)], pairs=pairs)
     with tempfile.TemporaryDirectory(prefix="prewarmd-marathon-") as directory:
         async with Town(Path(directory), floods=floods, bots=inhabitants) as town:
@@ -219,7 +237,11 @@ def main() -> int:
     parser.add_argument("--media", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument(
-        "--rate-factor", type=float, default=1.0, help="Telegram permits so many times the rates"
+        "--rate-factor", type=float, default=RATE_FACTOR,
+        help="Telegram permits so many times the rates",
+    )  # fmt: skip
+    parser.add_argument(
+        "--absorb-s", type=float, default=ABSORB_S, help="waits that only delay an answer; real: 8"
     )
     parser.add_argument("--bots", type=int, default=BOTS)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="of chats, for each bot")
@@ -227,8 +249,8 @@ def main() -> int:
     print(f"seed {given.seed}")
     outcome = asyncio.run(
         run(
-            given.media, given.seed, rate_factor=given.rate_factor, bots=given.bots,
-            pairs=given.pairs,
+            given.media, given.seed, rate_factor=given.rate_factor, absorb_s=given.absorb_s,
+            bots=given.bots, pairs=given.pairs,
         )
     )  # fmt: skip
     print(
@@ -236,7 +258,8 @@ def main() -> int:
         f"{outcome.seconds:.0f} s\n"
         f"faults {outcome.faults}, delivered without an answer {outcome.doubts}; "
         f"deliveries {outcome.deliveries}, of those again {outcome.twice}\n"
-        f"floods {outcome.floods}, absorbed {outcome.absorbed}, violations {outcome.violations}\n"
+        f"floods {outcome.floods} (answers: {dict(outcome.flooded)}), absorbed {outcome.absorbed}, "
+        f"violations {outcome.violations}\n"
         f"log lines {outcome.log_lines}, tokens in them {outcome.tokens_in_log}, "
         f"failures in it: {', '.join(outcome.refused)}"
     )

@@ -122,8 +122,9 @@ class Flood:
                 return self._advance(chat, now)
         elif ticket.pause is not None and heard_at != NOBODY_HEARS:
             heard_at = now if heard_at is None else heard_at
-            chat.hear(heard_at, heard_at + verdict.retry_after_s)
-            ticket.pause.known_from = min(ticket.pause.known_from, heard_at)
+            known_from = heard_at + self.policy.hearing_s
+            chat.hear(known_from, heard_at + verdict.retry_after_s)
+            ticket.pause.known_from = min(ticket.pause.known_from, known_from)
         return ()
 
     # -- what happens to them ----------------------------------------------------------------------

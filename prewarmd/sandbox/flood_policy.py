@@ -41,6 +41,9 @@ class FloodPolicy:
     ignored_factor: float = 1.5
     """A send that ignores a pause makes it longer: known to happen (telegram.md 4.2), the factor is
     section 11's."""
+    hearing_s: float = 0.0
+    """For so long an answer may be on its way to whoever decides: what a client began meanwhile is
+    refused, but not held against it. A driver that knows when the client hears needs none."""
     pause_s_max: float = 86_400.0
     """No pause grows beyond this by being ignored."""
     disguised_every: int = 0

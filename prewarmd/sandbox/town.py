@@ -120,7 +120,7 @@ class BotApi:
             children.stop(process)
 
     async def control(self, verb: str, what: str, body: Any = None) -> Any:
-        """Ask its control pages: `deliveries`, `requests`, `uploads`, `floods`, `faults`."""
+        """Ask one of its control pages (see `prewarmd.sandbox.botapi.control`)."""
         data = orjson.dumps(body) if body is not None else None
         async with aiohttp.request(verb, f"{self.base}/__sandbox/{what}", data=data) as answer:
             if answer.status != 200:

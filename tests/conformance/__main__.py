@@ -2,9 +2,10 @@
 prewarmd needs newer.
 
 The environments are made in a temporary folder with the ordinary package registries. A client gets
-the server's address, tokens, chats and files; it sends every kind, a file_id, an album, a forward,
-downloads a file, and decodes a 429, a 400, a migration and a 401. It prints one JSON object of what
-it found, which is checked here against what the server has seen.
+the server's address, its methods, tokens, chats and files; it sends every kind, a file_id, an
+album, a forward, downloads a file, and decodes a 429, a 400, a migration and a 401. It prints one
+JSON object of what it found, which is checked here against what the server has seen. aiogram calls
+every method, and its models must have a field for each key of an answer.
 """
 
 import argparse
@@ -134,6 +135,7 @@ async def meet(foreign: Foreign, directory: Path) -> str:
         given = {
             "base": server.base, "token": bot.token, "other_token": other.token,
             "chat": channel, "private": private, "files": _files(directory),
+            "methods": await server.control("GET", "methods"),
         }  # fmt: skip
         done = await asyncio.to_thread(
             lambda: subprocess.run(

@@ -104,7 +104,7 @@ async def test_a_file_id_is_its_bots_alone(alpha: Client, beta: Client) -> None:
         (alpha, "sendPhoto", file_id[:-6] + "AAAAAA", "wrong file identifier/HTTP URL specified"),
         (alpha, "sendPhoto", "hello", "wrong remote file identifier specified"),
         (alpha, "sendDocument", file_id, "can't use file of type Photo as Document"),
-        (alpha, "sendPhoto", "https://x.example/a.jpg", "failed to get HTTP URL content"),
+        (alpha, "sendPhoto", "http://127.0.0.1:1/a.jpg", "failed to get HTTP URL content"),
     ):
         field = method.removeprefix("send").lower()
         status, text = await client.refusal(method, chat_id=client.chat(), **{field: value})

@@ -278,6 +278,22 @@ def test_a_pause_that_is_waited_out_costs_nothing() -> None:
     assert flood.tally.violations == 0
 
 
+def test_an_answer_on_its_way_is_not_ignored_yet() -> None:
+    """Over a real connection a client would be blamed for what crossed the 429; and one that waits
+    as long as it was told, from the earliest it can have heard, for another flood's pause."""
+    flood = Flood(replace(POLICY, hearing_s=0.25))
+    flood.depart(fill(flood), 0.0)
+    waits = []
+    for now in (0.2, 0.3):
+        ticket = flood.arrive(Send("alpha", PRIVATE), now)
+        waits.append(ticket.verdict and ticket.verdict.retry_after_s)
+        assert flood.tally.violations == len(waits) - 1
+    assert waits == [9, 14]
+    flood.begin_flood("alpha", PRIVATE, 9.0, 5.0)
+    assert flood.arrive(Send("alpha", PRIVATE), 9.1).verdict == Verdict(9.1, Shape.PLAIN, 5)
+    assert flood.tally.violations == 1
+
+
 def test_what_was_under_way_when_the_answer_came_is_no_violation() -> None:
     """No client with two uploads at once could ever be found without fault."""
     flood = Flood()

@@ -110,6 +110,20 @@ async def test_what_is_no_message_costs_nothing(telegram: Open) -> None:
         assert (await counted(client))["sends"] == 0
 
 
+async def test_several_messages_that_are_copied_at_once_cost_as_many(telegram: Open) -> None:
+    """A client that takes them for one would be too fast without knowing."""
+    async with telegram() as client:
+        chat = client.chat()
+        numbers = [
+            (await client.result("sendMessage", chat_id=chat, text="x"))["message_id"]
+            for _ in range(3)
+        ]
+        await client.result(
+            "copyMessages", chat_id=chat, from_chat_id=chat, message_ids=str(numbers)
+        )
+        assert (await counted(client))["delivered"] == 6
+
+
 async def test_floods_and_outages_come_on_order(telegram: Open) -> None:
     """Of a whole bot, disguised as a 400, and of the server itself."""
     async with telegram() as client:

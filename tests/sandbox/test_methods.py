@@ -1,5 +1,6 @@
 """What else a Bot API server is asked for: albums, forwards, copies, edits, files to download."""
 
+import hashlib
 from typing import Any
 
 import aiohttp
@@ -23,7 +24,7 @@ def items(*given: tuple[str, str], **more: Any) -> str:
 
 
 async def test_a_forward_gives_a_fresh_file_id_of_the_same_file(alpha: Client) -> None:
-    """How a stale file_id is renewed without a byte: the kept message is forwarded."""
+    """How a file_id is renewed without a byte: the kept message is forwarded."""
     first = await alpha.result("sendVideo", chat_id=alpha.chat(), video=FILM, caption="kept")
     again = await alpha.result(
         "forwardMessage",
@@ -35,6 +36,9 @@ async def test_a_forward_gives_a_fresh_file_id_of_the_same_file(alpha: Client) -
     assert again["forward_origin"]["type"] == "channel"
     assert again["forward_origin"]["message_id"] == first["message_id"]
     await alpha.result("sendVideo", chat_id=alpha.chat(), video=again["video"]["file_id"])
+    name = f"{alpha.bot.slug}_sandbox_bot"
+    found = await alpha.server.control("POST", "known", [[name, again["video"]["file_id"]]])
+    assert found == [hashlib.sha256(FILM).hexdigest()]
 
 
 async def test_a_copy_tells_its_number_alone(alpha: Client) -> None:
@@ -46,6 +50,111 @@ async def test_a_copy_tells_its_number_alone(alpha: Client) -> None:
     )  # fmt: skip
     assert list(copied) == ["message_id"]
     assert copied["message_id"] > first["message_id"]
+
+
+async def test_several_messages_are_copied_and_those_that_are_gone_skipped(
+    alpha: Client, beta: Client
+) -> None:
+    """As documented: an answer shorter than the question, and no failure; private chats of another
+    bot are not there at all."""
+    sent = [
+        (await alpha.result("sendPhoto", chat_id=alpha.chat(), photo=PHOTO))["message_id"]
+        for _ in range(3)
+    ]
+    await alpha.result("deleteMessage", chat_id=alpha.chat(), message_id=sent[1])
+    places = {"chat_id": alpha.chat(PRIVATE), "from_chat_id": alpha.chat()}
+    numbers = orjson.dumps([*sent, 4711]).decode()
+    copied = await alpha.result("copyMessages", **places, message_ids=numbers)
+    assert [list(one) for one in copied] == [["message_id"]] * 2
+    [*_, last] = await alpha.server.control("GET", "deliveries")
+    assert (last["method"], last["by_file_id"]) == ("copymessages", True)
+    assert last["message_id"] == copied[1]["message_id"]
+    for wrong, words in (
+        ("[4711]", "there are no messages to forward"),
+        ("[]", "message identifiers are not specified"),
+        ("{", "message identifiers are not specified"),
+        ('["a"]', "message identifiers are not specified"),
+        (str(list(range(1, 102))), "too many message identifiers specified"),
+        (str([sent[2], sent[0]]), "message identifiers must be in a strictly increasing order"),
+    ):
+        refused = await alpha.refusal("copyMessages", **places, message_ids=wrong)
+        assert refused == (400, f"Bad Request: {words}")
+    status, text = await beta.refusal(
+        "copyMessage",
+        chat_id=beta.chat(), from_chat_id=alpha.chat(PRIVATE), message_id=last["message_id"],
+    )  # fmt: skip
+    assert (status, text) == (400, "Bad Request: message to copy not found")
+
+
+async def test_several_messages_are_deleted_or_none(alpha: Client, beta: Client) -> None:
+    """Those that are gone already do not matter; one of another bot's does."""
+    sent = [
+        (await client.result("sendMessage", chat_id=alpha.chat(), text="x"))["message_id"]
+        for client in (alpha, alpha, beta)
+    ]
+    named = {"chat_id": alpha.chat()}
+    refused = (400, "Bad Request: message can't be deleted")
+    assert await alpha.refusal("deleteMessages", **named, message_ids=str(sent)) == refused
+    assert await alpha.refusal("deleteMessage", **named, message_id=sent[2]) == refused
+    assert await alpha.result("deleteMessages", **named, message_ids=str([*sent[:2], 4711]))
+    assert await alpha.result("deleteMessages", **named, message_ids=str(sent[:2]))
+    status, text = await alpha.refusal("deleteMessage", **named, message_id=sent[0])
+    assert (status, text) == (400, "Bad Request: message to delete not found")
+    status, text = await alpha.refusal("deleteMessage", **named)
+    assert (status, text) == (400, "Bad Request: message identifier is not specified")
+    assert await beta.result("deleteMessage", **named, message_id=sent[2]) is True
+
+
+def test_after_two_days_a_message_stays() -> None:
+    """A bot that tidies up its warm-up chats must do it within them."""
+    bot = BotAccount("12345:secret", "tidy")
+    world = World([bot], [Chat(-1, "channel", "here")])
+    texts = {"chat_id": "-1", "text": "x"}
+    for _ in range(2):
+        world.answer(bot, "sendmessage", Parameters(texts), 0)
+    day_s = 24 * 3600
+    first, second = (Parameters({"chat_id": "-1", "message_id": number}) for number in ("1", "2"))
+    assert world.answer(bot, "deletemessage", first, 2 * day_s) is True
+    with pytest.raises(ApiError, match="message can't be deleted"):
+        world.answer(bot, "deletemessage", second, 2 * day_s + 1)
+
+
+async def test_a_live_photo_is_a_film_and_a_photo(alpha: Client) -> None:
+    """Both with file_ids; its film is what is sent again; neither may be a URL."""
+    chat = {"chat_id": alpha.chat()}
+    sent = await alpha.result("sendLivePhoto", **chat, live_photo=FILM, photo=PHOTO)
+    film, photo = sent["live_photo"], sent["photo"][-1]
+    assert film["photo"] == sent["photo"]
+    assert (film["file_size"], film["mime_type"]) == (len(FILM), "video/mp4")
+    again = await alpha.result(
+        "sendLivePhoto", **chat, live_photo=film["file_id"], photo=photo["file_id"]
+    )
+    assert again["live_photo"]["file_unique_id"] == film["file_unique_id"]
+    assert again["live_photo"]["file_id"] != film["file_id"]
+    by_media = orjson.dumps(
+        [{"type": "live_photo", "media": film["file_id"], "photo": "attach://still"},
+         {"type": "photo", "media": photo["file_id"]}]
+    ).decode()  # fmt: skip
+    album = await alpha.result("sendMediaGroup", **chat, media=by_media, still=PHOTO)
+    assert ["live_photo" in one for one in album] == [True, False]
+    paper = await alpha.result("sendDocument", **chat, document=make(Format.PDF, 9_000, 1))
+    wrong_file = "wrong file identifier/HTTP URL specified"
+    large = make(Format.MP4, (10 << 20) + 1, 1)
+    limit = "is too big for a live photo; the maximum size is 10485760 bytes"
+    too_big = f"file of size {len(large)} bytes {limit}"
+    for film_given, photo_given, words in (
+        ("https://127.0.0.1:1/film.mp4", PHOTO, wrong_file),
+        (FILM, "http://127.0.0.1:1/a.jpg", wrong_file),
+        (FILM, "", "there is no photo in the request"),
+        ("", PHOTO, "there is no live photo in the request"),
+        (paper["document"]["file_id"], PHOTO, wrong_file),
+        (PHOTO, PHOTO, "VIDEO_CONTENT_TYPE_INVALID"),
+        (large, PHOTO, too_big),
+    ):  # fmt: skip
+        refused = await alpha.refusal(
+            "sendLivePhoto", **chat, live_photo=film_given, photo=photo_given
+        )
+        assert refused == (400, f"Bad Request: {words}")
 
 
 async def test_a_file_id_outlives_its_message(alpha: Client) -> None:

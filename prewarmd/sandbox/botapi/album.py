@@ -9,7 +9,7 @@ from prewarmd.sandbox.botapi.files import Files, Medium
 from prewarmd.sandbox.botapi.parameters import Parameters
 
 ITEMS_MAX = 10
-MIXABLE = frozenset({"photo", "video"})
+MIXABLE = frozenset({"photo", "video", "live_photo"})
 GROUPED = MIXABLE | {"document", "audio"}
 EDITABLE = GROUPED | {"animation"}
 
@@ -47,7 +47,10 @@ def _resolved(
     bot_id: int, item: dict[str, Any], given: Parameters, files: Files
 ) -> tuple[Medium, str, bool]:
     kind, media = _text(item, "type"), _text(item, "media")
-    medium, uploaded = files.resolve(bot_id, kind, media, given)
+    if kind == "live_photo":
+        medium, uploaded = files.live_photo(bot_id, media, _text(item, "photo"), given)
+    else:
+        medium, uploaded = files.resolve(bot_id, kind, media, given)
     return medium, _text(item, "caption"), uploaded
 
 

@@ -62,31 +62,32 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-class _File:
-    """One file part."""
+class Arrival:
+    """One file as it arrives: a part of a form, or what stands at a URL."""
 
     def __init__(self, name: str, file_name: str, *, hashes: bool) -> None:
-        self.name = name
         self._file_name = file_name
         self._hash = hashlib.sha256()
         self._hashes = hashes
-        self._head = bytearray()
+        self._head: list[bytes | bytearray] = []
         self._keep = PHOTO_BYTES_MAX if name == "photo" else WHOLE_BYTES
-        self._size_bytes = 0
+        self.size_bytes = 0
 
     def feed(self, data: bytes | bytearray) -> None:
-        if self._hashes or not self._size_bytes:
+        """One piece."""
+        if self._hashes or not self.size_bytes:
             self._hash.update(data)
-        self._size_bytes += len(data)
-        if len(self._head) < self._keep:
-            self._head += data
+        if self.size_bytes < self._keep:
+            self._head.append(data)
+        self.size_bytes += len(data)
 
     def finish(self) -> Upload:
+        """It was all."""
         if not self._hashes:
-            self._hash.update(str(self._size_bytes).encode())
-        sniffed = sniff(self._head)
-        data = bytes(self._head) if self._size_bytes <= WHOLE_BYTES else None
-        return Upload(self._file_name, self._size_bytes, self._hash.hexdigest(), sniffed, data)
+            self._hash.update(str(self.size_bytes).encode())
+        head = b"".join(self._head)
+        data = head if self.size_bytes <= WHOLE_BYTES else None
+        return Upload(self._file_name, self.size_bytes, self._hash.hexdigest(), sniff(head), data)
 
 
 class _Form:
@@ -96,7 +97,7 @@ class _Form:
         self._hashes = hashes
         self._parser = PushMultipartParser(boundary, max_segment_count=500)
         self._given = Parameters()
-        self._file: _File | None = None
+        self._file: Arrival | None = None
         self._name = ""
         self._text = bytearray()
         self._texts_bytes = 0
@@ -125,7 +126,7 @@ class _Form:
         # The whole of a photo is wanted; under which name it comes is known only by attach://.
         name = segment.name
         wanted = {text.removeprefix("attach://"): key for key, text in self._given.texts.items()}
-        self._file = _File(wanted.get(name, name), segment.filename, hashes=self._hashes)
+        self._file = Arrival(wanted.get(name, name), segment.filename, hashes=self._hashes)
         self._name = name
 
     def _grow(self, data: bytes | bytearray) -> None:

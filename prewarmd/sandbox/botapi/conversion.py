@@ -14,7 +14,9 @@ PHOTO_BYTES_MAX = 10 << 20
 PHOTO_EXTENSIONS = ("jpg", "jpeg", "gif", "png", "tif", "bmp", "webp")
 """Of file names; the server does not speak of the last one, which is taken all the same."""
 PHOTO_SIDES = (("s", 90), ("m", 320), ("x", 800), ("y", 1280), ("w", 2560))
-NOTE_BYTES_MAX, NOTE_S_MAX = 12 << 20, 60
+NOTE_S_MAX, LIVE_S_MAX = 60, 10
+BYTES_MAX = {"photo": PHOTO_BYTES_MAX, "video_note": 12 << 20, "live_photo": 10 << 20}
+"""Of kinds that have limits of their own."""
 
 _MIME = {
     "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp",
@@ -24,6 +26,14 @@ _MIME = {
     "bin": "application/octet-stream",
 }  # fmt: skip
 """By extension, as the server does it."""
+
+
+def named_as(file_name: str, mime: str) -> str:
+    """A file's name, with an extension that fits its type."""
+    if _MIME.get(file_name.rpartition(".")[2].lower()) == mime:
+        return file_name
+    fitting = next((extension for extension, of in _MIME.items() if of == mime), "")
+    return f"{file_name}.{fitting}" if fitting else file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +53,23 @@ def judge(upload: Upload, asked: str) -> None:
     size_bytes = upload.size_bytes
     if not size_bytes:
         raise bad_request("file must be non-empty")
-    if asked == "photo":
-        if size_bytes > PHOTO_BYTES_MAX:
-            raise bad_request(
-                f"file of size {size_bytes} bytes is too big for a photo; "
-                f"the maximum size is {PHOTO_BYTES_MAX} bytes"
-            )
-        _judge_photo(upload)
-    if asked == "video_note" and size_bytes > NOTE_BYTES_MAX:
+    if (most := BYTES_MAX.get(asked)) is not None and size_bytes > most:
         raise bad_request(
-            f"file of size {size_bytes} bytes is too big for a video note; "
-            f"the maximum size is {NOTE_BYTES_MAX} bytes"
+            f"file of size {size_bytes} bytes is too big for a {asked.replace('_', ' ')}; "
+            f"the maximum size is {most} bytes"
         )
+    if asked == "photo":
+        _judge_photo(upload)
+    if asked == "live_photo":
+        _judge_film(upload.sniffed)
+
+
+def _judge_film(sniffed: Sniffed) -> None:
+    # Nobody has told yet what the server says here; these are MTProto's words for it.
+    if sniffed.family != "video":
+        raise bad_request("VIDEO_CONTENT_TYPE_INVALID")
+    if sniffed.duration_s > LIVE_S_MAX:
+        raise bad_request("VIDEO_FILE_INVALID")
 
 
 def _judge_photo(upload: Upload) -> None:
@@ -73,8 +88,8 @@ def kind_of(asked: str, sniffed: Sniffed, *, detect: bool) -> str:
     """As what a file is kept."""
     is_film, is_gif = sniffed.family == "video", sniffed.form == "gif"
     match asked:
-        case "photo":
-            return "photo"
+        case "photo" | "live_photo":
+            return asked
         case "document" if not detect:
             return "document"
         case "sticker" if sniffed.form in ("webp", "tgs", "webm"):
@@ -118,15 +133,15 @@ def shown_as(kind: str, file_name: str, sniffed: Sniffed) -> dict[str, Any]:
         file_name += ".mp4"  # it was converted
     extension = file_name.rpartition(".")[2].lower()
     shown: dict[str, Any] = {}
-    if kind in ("video", "animation", "sticker"):
+    if kind in ("video", "live_photo", "animation", "sticker"):
         shown |= {"width": sniffed.width, "height": sniffed.height}
-    if kind in ("video", "animation", "audio", "voice", "video_note"):
+    if kind in ("video", "live_photo", "animation", "audio", "voice", "video_note"):
         shown["duration"] = sniffed.duration_s
     if kind == "video_note":
         return shown | {"length": sniffed.width}
     if kind == "sticker":
         moves = {"is_animated": sniffed.form == "tgs", "is_video": sniffed.form == "webm"}
         return shown | {"type": "regular", **moves}
-    if kind != "voice":
+    if kind not in ("voice", "live_photo"):
         shown["file_name"] = file_name
     return shown | {"mime_type": _MIME.get(extension, "application/octet-stream")}

@@ -7,12 +7,13 @@ them again, and no memory to speak of.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids
 from prewarmd.sandbox.botapi.conversion import Upload, judge, kind_of, photo_sizes, shown_as
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
+from prewarmd.sandbox.botapi.page import PageMissingError, address, taken
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.sniff import Sniffed
 from prewarmd.sandbox.botapi.told import thumbnail_of, told
@@ -23,6 +24,8 @@ DOWNLOAD_BYTES_MAX = 20 << 20
 KEPT_BYTES = 64 << 20
 THUMBNAIL = "thumbnail"
 """The kind of what no method sends again."""
+MOVING = ("duration", "width", "height")
+"""What a document has not."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,19 @@ class Medium:
     sha256: str
     sniffed: Sniffed
     thumbnail: "Medium | None" = None
+    still: "Medium | None" = None
+    """The photo of a live photo."""
+
+
+@dataclass(slots=True)
+class Issued:
+    """A file_id that a bot was given: what it is for, and by which message."""
+
+    medium: Medium
+    letter: str
+    """Which size of a photo."""
+    origin: ids.Origin
+    is_stale: bool = False
 
 
 class Files:
@@ -44,8 +60,8 @@ class Files:
     def __init__(self, server: str) -> None:
         self.bytes_max = FILE_BYTES_MAX[server]
         self._is_local = server == "local"
-        self._ids: dict[tuple[int, str], tuple[Medium, str]] = {}
-        """(bot, file_id) -> medium, and which size of a photo."""
+        self._issued: dict[tuple[int, str], Issued] = {}
+        """By bot and file_id."""
         self._by_content: dict[tuple[str, str], Medium] = {}
         self._count = 0
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -55,12 +71,15 @@ class Files:
 
     def resolve(self, bot_id: int, asked: str, text: str, given: Parameters) -> tuple[Medium, bool]:
         """The file that a parameter's `text` means, by the four rules of Client::get_input_file,
-        and whether it was uploaded; without a text it is the part of that name."""
+        and whether it is new to Telegram; without a text it is the part of that name.
+
+        PageMissingError: it means a URL that was not fetched for this request.
+        """
         name = asked
         if text.startswith("attach://"):
             name = text.removeprefix("attach://")
-        elif text.startswith("file:/") or "." in text:
-            raise bad_request("failed to get HTTP URL content")
+        elif _is_url(text):
+            return self._by_url(asked, text, given), True
         elif text:
             return self._by_file_id(bot_id, asked, text), False
         upload = given.files.get(name)
@@ -68,9 +87,27 @@ class Files:
             raise bad_request(f"there is no {asked.replace('_', ' ')} in the request")
         return self._take_in(upload, asked, given), True
 
-    def _known(self, bot_id: int, text: str) -> tuple[Medium, str]:
-        found = self._ids.get((bot_id, text))
-        if found is not None:
+    def live_photo(
+        self, bot_id: int, film: str, still: str, given: Parameters
+    ) -> tuple[Medium, bool]:
+        """The same of a live photo: the texts of its film and of its photo."""
+        moving, is_new = self.resolve(bot_id, "live_photo", film, given)
+        is_film = moving.kind in ("live_photo", "video", "animation")  # one that was there before
+        if not is_film or _is_url(still):
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        resting, _ = self.resolve(bot_id, "photo", still, given)
+        return replace(moving, kind="live_photo", still=resting), is_new
+
+    def _by_url(self, asked: str, text: str, given: Parameters) -> Medium:
+        url = address(text, asked)
+        page = given.pages.get(url)
+        if page is None:
+            raise PageMissingError(url)
+        return self._take_in(*taken(page, asked), given)
+
+    def _known(self, bot_id: int, text: str) -> Issued:
+        found = self._issued.get((bot_id, text))
+        if found is not None and not found.is_stale:
             return found
         if ids.is_well_formed(text):
             raise bad_request("wrong file identifier/HTTP URL specified")
@@ -81,12 +118,25 @@ class Files:
         )
 
     def content_of(self, bot_id: int, file_id: str) -> str | None:
-        """The SHA-256 behind an id of that bot; None when it has none such."""
-        found = self._ids.get((bot_id, file_id))
-        return None if found is None else found[0].sha256
+        """The SHA-256 behind an id that the bot may use; None when it has none such."""
+        found = self._issued.get((bot_id, file_id))
+        return None if found is None or found.is_stale else found.medium.sha256
+
+    def issued(self, bot_id: int, file_id: str = "", sha256: str = "") -> list[Issued]:
+        """One file_id of a bot, or all it has of a content, stale ones too. O(n) for the latter."""
+        if bool(file_id) is bool(sha256):
+            raise ValueError("say either file_id or sha256")
+        if file_id:
+            found = self._issued.get((bot_id, file_id))
+            return [] if found is None else [found]
+        return [
+            one
+            for (owner, _), one in self._issued.items()
+            if owner == bot_id and one.medium.sha256 == sha256
+        ]
 
     def _by_file_id(self, bot_id: int, asked: str, text: str) -> Medium:
-        medium, _ = self._known(bot_id, text)
+        medium = self._known(bot_id, text).medium
         if (medium.kind == "photo") is not (asked == "photo") or medium.kind == THUMBNAIL:
             raise bad_request(f"can't use file of type {_type(medium.kind)} as {_type(asked)}")
         return medium
@@ -156,14 +206,19 @@ class Files:
                 "width": small.sniffed.width,
                 "height": small.sniffed.height,
             }
-        # Animations are answered twice, for clients older than them.
-        return {kind: shown, "document": shown} if kind == "animation" else {kind: shown}
+        if medium.still is not None:
+            photo = self.shown(bot_id, medium.still, origin)["photo"]
+            return {kind: shown | {"photo": photo}, "photo": photo}
+        if kind == "animation":  # answered twice, for clients older than them
+            as_document = {key: value for key, value in shown.items() if key not in MOVING}
+            return {kind: shown, "document": as_document}
+        return {kind: shown}
 
     def _ids_of(
         self, bot_id: int, medium: Medium, origin: ids.Origin, letter: str = ""
     ) -> dict[str, Any]:
         file_id = ids.file_id(medium.kind, bot_id, medium.id, origin, letter)
-        self._ids[bot_id, file_id] = medium, letter
+        self._issued.setdefault((bot_id, file_id), Issued(medium, letter, origin))
         return {
             "file_id": file_id,
             "file_unique_id": ids.file_unique_id(medium.kind, medium.id, letter),
@@ -173,7 +228,8 @@ class Files:
 
     def described(self, bot_id: int, file_id: str) -> dict[str, Any]:
         """What getFile tells."""
-        medium, letter = self._known(bot_id, file_id)
+        found = self._known(bot_id, file_id)
+        medium, letter = found.medium, found.letter
         if medium.size_bytes > DOWNLOAD_BYTES_MAX and not self._is_local:
             raise bad_request("file is too big")
         folder = "photos" if medium.kind == "photo" else f"{medium.kind}s"
@@ -191,6 +247,10 @@ class Files:
         if data is None:
             raise ApiError(404, "Not Found")
         return data
+
+
+def _is_url(text: str) -> bool:
+    return not text.startswith("attach://") and (text.startswith("file:/") or "." in text)
 
 
 def _type(kind: str) -> str:

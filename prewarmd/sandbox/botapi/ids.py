@@ -22,13 +22,14 @@ TYPES: dict[str, int] = {
     "photo": 2,
     "voice": 3,
     "video": 4,
+    "live_photo": 4,
     "document": 5,
     "sticker": 8,
     "audio": 9,
     "animation": 10,
     "video_note": 13,
 }
-"""What TDLib's FileType calls them."""
+"""What TDLib's FileType calls them; what is sent again of a live photo is its film."""
 
 
 @dataclass(frozen=True, slots=True)

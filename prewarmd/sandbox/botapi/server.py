@@ -1,16 +1,13 @@
 """The HTTP of the Bot API server: an asyncio protocol over httptools, thin around `World`.
 
-Paths: `/bot<token>/<method>` for clients, `/file/bot<token>/<path>` for what getFile names; below
-`/__sandbox/` what tests and the demo ask: GET `deliveries`, `requests`, `uploads` (in flight: bytes
-received), `floods` (what the flood model counted), `faults` (rules in force), POST `faults`,
-`floods`, `known` ([[username, file_id], ...] -> contents), DELETE `faults`.
+Paths: `/bot<token>/<method>` and `/bot<token>/test/<method>` for clients, `/file/bot<token>/<path>`
+for what getFile names, `/__sandbox/<page>` for tests and the demo (see `control`).
 
 An error found in mid-body (413, rubbish) is answered at once, and what still comes is thrown away
 until the client has seen it: closing at once would reset the connection, and the answer with it.
 """
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -21,7 +18,10 @@ import orjson
 
 from prewarmd.sandbox.botapi import album
 from prewarmd.sandbox.botapi.body import Body, body_of
+from prewarmd.sandbox.botapi.control import Control
 from prewarmd.sandbox.botapi.errors import ApiError
+from prewarmd.sandbox.botapi.page import PageMissingError
+from prewarmd.sandbox.botapi.pages import Pages
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.queue import Queue
 from prewarmd.sandbox.botapi.script import Rule, Script
@@ -30,7 +30,8 @@ from prewarmd.sandbox.botapi.world import FIELD_OF, World
 from prewarmd.sandbox.flood import Flood, FloodPolicy, Send, Shape, Verdict
 
 LINGER_S = 5.0
-MESSAGES = {*FIELD_OF, "sendmessage", "sendmediagroup", "forwardmessage", "copymessage"}
+MESSAGES = {*FIELD_OF, "sendmessage", "sendmediagroup", "forwardmessage",
+    "copymessage", "copymessages"}  # fmt: skip
 """What sends some."""
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     413: "Request Entity Too Large", 421: "Misdirected Request", 429: "Too Many Requests",
@@ -50,49 +51,32 @@ class Server:
     ) -> None:
         self.world = world
         self.hashes = hashes
+        self.pages = Pages(hashes=hashes)
         self.queue = Queue(Flood(floods)) if floods is not None else None
         """None: nobody is ever too fast."""
         self.script = Script()
         self.latency_s = latency_s
         self.connections: set[Connection] = set()
+        self.control = Control(world, self.script, self.queue, self._uploads)
+        self._fetches: set[asyncio.Future[None]] = set()
 
     def connection(self) -> "Connection":
         """A protocol for one accepted connection."""
         return Connection(self)
 
-    def control(self, verb: str, what: str, body: bytes) -> tuple[int, Any]:
-        """The answer to a request below /__sandbox/."""
-        match verb, what:
-            case "GET", "deliveries":
-                return 200, [dataclasses.asdict(one) for one in self.world.deliveries]
-            case "GET", "requests":
-                return 200, dict(self.world.requests)
-            case "GET", "uploads":
-                return 200, [c.seen_bytes for c in self.connections if c.uploading]
-            case "GET", "faults":
-                return 200, [dataclasses.asdict(rule) for rule in self.script.rules]
-            case "GET", "floods" if self.queue is not None:
-                return 200, self.queue.told()
-            case "POST", "faults" | "floods" | "known":
-                return self._posted(what, body)
-            case "DELETE", "faults":
-                self.script.rules.clear()
-                return 200, 0
-        return 404, {"error": f"no {verb} {what} here"}
+    def _uploads(self) -> list[int]:
+        return [one.seen_bytes for one in self.connections if one.uploading]
 
-    def _posted(self, what: str, body: bytes) -> tuple[int, Any]:
-        try:
-            if what == "known":
-                return 200, [self.world.content(*pair) for pair in orjson.loads(body)]
-            if what == "faults":
-                self.script.add(body)
-            elif self.queue is not None:
-                self.queue.begin(orjson.loads(body))
-            else:
-                return 404, {"error": "this server has no flood model"}
-        except (KeyError, TypeError, ValueError) as error:
-            return 400, {"error": repr(error)}
-        return 200, len(self.script.rules)
+    def fetch(self, url: str, given: Parameters, then: Callable[[], None]) -> None:
+        """Get a page for a request that names it, and go on; nobody else waits meanwhile."""
+
+        async def fetched() -> None:
+            given.pages[url] = await self.pages.page(url)
+            then()
+
+        task = asyncio.ensure_future(fetched())
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
 
 
 class Request:
@@ -250,7 +234,7 @@ class Connection(asyncio.Protocol):
         elif request.control_path:
             verb = self._parser.get_method().decode()
             body = bytes(request.control_body)
-            status, answer = self._server.control(verb, request.control_path, body)
+            status, answer = self._server.control.answer(verb, request.control_path, body)
             self._write(status, orjson.dumps(answer))
         elif request.file_path:
             self._download(request)
@@ -299,6 +283,8 @@ class Connection(asyncio.Protocol):
         files, items = given.files.values(), 1
         if request.method == "sendmediagroup":
             items = album.count(given)
+        elif request.method == "copymessages":
+            items = max(1, len(given.numbers("message_ids")))
         size_bytes = sum(file.size_bytes for file in files)
         return Send(request.bot.username, chat_id, size_bytes, items, is_upload=bool(files))
 
@@ -309,6 +295,9 @@ class Connection(asyncio.Protocol):
             result = server.world.answer(request.bot, request.method, given, int(time.time()))
         except ApiError as error:
             self._answer_error(error, whole=True)
+            return
+        except PageMissingError as wanted:
+            self._server.fetch(wanted.url, given, lambda: self._carry_out(request, given, rule))
             return
         if rule is not None and rule.cut == "answer":
             self._reset()

@@ -8,6 +8,7 @@ asked of a file (11).
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from prewarmd.sandbox.botapi import ids, shapes
@@ -19,6 +20,10 @@ from prewarmd.sandbox.botapi.shapes import BotAccount, Chat
 
 CAPTION_MAX = 1024
 TEXT_MAX = 4096
+NUMBERS_MAX = 100
+"""Of messages that one request names."""
+DELETABLE_S = 48 * 3600
+"""So long a bot may delete what it sent (documentation of deleteMessage)."""
 
 FIELD_OF = {
     "sendphoto": "photo",
@@ -29,6 +34,7 @@ FIELD_OF = {
     "sendvoice": "voice",
     "sendvideonote": "video_note",
     "sendsticker": "sticker",
+    "sendlivephoto": "live_photo",
 }
 """Method, in lower case -> the name of its file parameter."""
 
@@ -91,8 +97,10 @@ class World:
             "sendmediagroup": self._send_album,
             "forwardmessage": self._forward,
             "copymessage": self._copy,
+            "copymessages": self._copy_several,
             "editmessagemedia": self._edit,
             "deletemessage": self._delete,
+            "deletemessages": self._delete_several,
         }
 
     # -- who asks ----------------------------------------------------------------------------------
@@ -111,18 +119,50 @@ class World:
         return bot
 
     def answer(self, bot: BotAccount, method: str, given: Parameters, now_s: int) -> Any:
-        """The `result` of a request."""
-        self.requests[method] += 1
+        """The `result` of a request. PageMissingError: ask again with that page in `given`."""
+        if not given.pages:  # else it is asked again, and counted already
+            self.requests[method] += 1
         if method in FIELD_OF:
             return self._send_media(bot, method, given, now_s)
         if method in self._answers:
             return self._answers[method](bot, given, now_s)
         raise ApiError(404, "Not Found: method not found")
 
+    @property
+    def methods(self) -> list[str]:
+        """All there are, in lower case."""
+        return sorted({*FIELD_OF, *self._answers})
+
+    # -- what a test asks and orders ---------------------------------------------------------------
+
     def content(self, username: str, file_id: str) -> str | None:
         """The SHA-256 behind a file_id, if that bot may use it."""
-        ids = (bot.id for bot in self.bots.values() if bot.username == username)
-        return next((self.files.content_of(each, file_id) for each in ids), None)
+        return self.files.content_of(self._named(username).id, file_id)
+
+    def spoil(self, bot: str, file_id: str = "", sha256: str = "") -> int:
+        """Refuse a file_id of a bot, or all it has of a content; how many were good until now."""
+        good = [
+            one
+            for one in self.files.issued(self._named(bot).id, file_id, sha256)
+            if not one.is_stale
+        ]
+        for one in good:
+            one.is_stale = True
+        return len(good)
+
+    def forget(self, bot: str, file_id: str = "", sha256: str = "") -> int:
+        """Drop the messages that such file_ids came from; how many were there until now."""
+        issued = self.files.issued(self._named(bot).id, file_id, sha256)
+        places = {(one.origin.chat_id, one.origin.message_id) for one in issued}
+        return sum(self._messages.pop(place, None) is not None for place in places)
+
+    def _named(self, username: str) -> BotAccount:
+        for bot in self.bots.values():
+            if bot.username == username:
+                return bot
+        raise ValueError(f"there is no bot {username}")
+
+    # -- asking ------------------------------------------------------------------------------------
 
     def _log_out(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
         self._logged_out.add(bot.token)
@@ -196,7 +236,11 @@ class World:
         chat, asked, caption = self._chat(given), FIELD_OF[method], given.text("caption")
         if len(caption) > CAPTION_MAX:
             raise bad_request("message caption is too long")
-        medium, uploaded = self.files.resolve(bot.id, asked, given.text(asked), given)
+        text = given.text(asked)
+        if asked == "live_photo":
+            medium, uploaded = self.files.live_photo(bot.id, text, given.text("photo"), given)
+        else:
+            medium, uploaded = self.files.resolve(bot.id, asked, text, given)
         return self._deliver(bot, chat, method, medium, caption, now_s, uploaded=uploaded)[1]
 
     def _send_album(self, bot: BotAccount, given: Parameters, now_s: int) -> list[dict[str, Any]]:
@@ -211,38 +255,69 @@ class World:
         ]
         return [seen | group for _, seen in sent]
 
-    def _told(self, given: Parameters, chat: Chat, what: str) -> tuple[int, Message]:
+    def _found(self, bot: BotAccount, chat: Chat, number: int) -> Message | None:
+        """A message as far as a bot can know of it: private chats are with each bot alone."""
+        found = self._messages.get((chat.id, number))
+        if found is not None and chat.type == "private" and found.bot != bot:
+            return None
+        return found
+
+    def _told(
+        self, bot: BotAccount, given: Parameters, chat: Chat, what: str
+    ) -> tuple[int, Message]:
         """The message that a request names."""
         number = given.number("message_id") or 0
-        found = self._messages.get((chat.id, number))
+        found = self._found(bot, chat, number)
         if found is None:
             raise bad_request(f"message to {what} not found")
         return number, found
 
+    def _several(
+        self, bot: BotAccount, given: Parameters, chat: Chat
+    ) -> list[tuple[int, Message]]:  # fmt: skip
+        """The messages that a request names, without those that are not there."""
+        numbers = given.numbers("message_ids")
+        if not numbers:
+            raise bad_request("message identifiers are not specified")
+        if len(numbers) > NUMBERS_MAX:
+            raise bad_request("too many message identifiers specified")
+        found = ((number, self._found(bot, chat, number)) for number in numbers)
+        return [(number, one) for number, one in found if one is not None]
+
     def _again(
-        self, bot: BotAccount, given: Parameters, now_s: int, what: str
+        self, bot: BotAccount, chat: Chat, old: Message, method: str, now_s: int
     ) -> tuple[int, dict[str, Any]]:
-        chat, source = self._chat(given), self._chat(given, "from_chat_id")
-        number, old = self._told(given, source, what)
         if old.medium is None:
-            again, seen = self._post(bot, chat, now_s, None, old.text)
-        else:
-            again, seen = self._deliver(
-                bot, chat, f"{what}message", old.medium, old.text, now_s, uploaded=False
-            )
-        if what == "forward":
-            seen["forward_origin"] = shapes.origin(old.bot, source, number, old.sent_s)
-        return again, seen
+            return self._post(bot, chat, now_s, None, old.text)
+        return self._deliver(bot, chat, method, old.medium, old.text, now_s, uploaded=False)
 
     def _forward(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
-        return self._again(bot, given, now_s, "forward")[1]
+        chat, source = self._chat(given), self._chat(given, "from_chat_id")
+        number, old = self._told(bot, given, source, "forward")
+        _, seen = self._again(bot, chat, old, "forwardmessage", now_s)
+        return seen | {"forward_origin": shapes.origin(old.bot, source, number, old.sent_s)}
 
     def _copy(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
-        return {"message_id": self._again(bot, given, now_s, "copy")[0]}
+        chat, source = self._chat(given), self._chat(given, "from_chat_id")
+        _, old = self._told(bot, given, source, "copy")
+        return {"message_id": self._again(bot, chat, old, "copymessage", now_s)[0]}
+
+    def _copy_several(
+        self, bot: BotAccount, given: Parameters, now_s: int
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        chat, source = self._chat(given), self._chat(given, "from_chat_id")
+        found = self._several(bot, given, source)
+        numbers = given.numbers("message_ids")
+        if any(one >= other for one, other in pairwise(numbers)):
+            raise bad_request("message identifiers must be in a strictly increasing order")
+        if not found:
+            raise bad_request("there are no messages to forward")  # TDLib copies by forwarding
+        copied = [self._again(bot, chat, old, "copymessages", now_s)[0] for _, old in found]
+        return [{"message_id": number} for number in copied]
 
     def _edit(self, bot: BotAccount, given: Parameters, now_s: int) -> dict[str, Any]:
         chat = self._chat(given)
-        number, old = self._told(given, chat, "edit")
+        number, old = self._told(bot, given, chat, "edit")
         if old.bot != bot or old.medium is None:
             raise bad_request("message can't be edited")
         old.medium, old.text, _ = edited(bot.id, given, self.files)
@@ -250,6 +325,23 @@ class World:
 
     def _delete(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
         chat = self._chat(given)
-        number, _ = self._told(given, chat, "delete")
-        del self._messages[chat.id, number]
+        if not given.text("message_id"):
+            raise bad_request("message identifier is not specified")
+        return self._drop(bot, chat, [self._told(bot, given, chat, "delete")], now_s)
+
+    def _delete_several(self, bot: BotAccount, given: Parameters, now_s: int) -> bool:
+        chat = self._chat(given)
+        return self._drop(bot, chat, self._several(bot, given, chat), now_s)
+
+    def _drop(
+        self, bot: BotAccount, chat: Chat, named: list[tuple[int, Message]], now_s: int
+    ) -> bool:
+        """All of them, or none when one cannot be: a bot here may delete what it sent itself."""
+        for _, message in named:
+            if message.bot != bot:
+                raise bad_request("message can't be deleted")
+            if now_s - message.sent_s > DELETABLE_S:
+                raise bad_request("message can't be deleted for everyone")
+        for number, _ in named:
+            self._messages.pop((chat.id, number), None)  # one may be named twice
         return True
