@@ -25,6 +25,7 @@ from prewarmd.core.backoff import RetryPolicy
 from prewarmd.core.content import KeyPattern
 from prewarmd.core.jobs import Kind
 from prewarmd.core.lanes import LimitPolicy
+from prewarmd.core.links import PRESIGNED
 from prewarmd.core.scoring import ScorePolicy
 
 
@@ -155,6 +156,7 @@ class Telegram(Section):
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     photo_fallback: Literal["document", "fail"] = "document"
     cut_through_bytes: Annotated[Size, Field(ge=0)] = 512 << 10
+    probe_per_day: Annotated[Int, Field(ge=0, le=86_400)] = 0
 
 
 class Chat(Section):
@@ -162,6 +164,16 @@ class Chat(Section):
 
     id: Annotated[int, BeforeValidator(_chat_id), Field(ge=-(2**52), le=2**52)]
     kind: Literal["private", "group", "supergroup", "channel"] | None = None
+
+
+def _by_url(value: str) -> str:
+    if value in ("", PRESIGNED):
+        return value
+    try:
+        return _url(value)
+    except PydanticCustomError:
+        hint = f'write "{PRESIGNED}", or what stands before a key: "https://media.example.com"'
+        raise wrong("is not a URL", hint) from None
 
 
 def _token(value: SecretStr) -> SecretStr:
@@ -179,6 +191,7 @@ class Bot(Section):
     token: Annotated[SecretStr, AfterValidator(_token)]
     token_file: Path | None = None
     warmup_chats: Annotated[tuple[Chat, ...], Field(min_length=1)]
+    by_url: Annotated[str, AfterValidator(_by_url)] = ""
 
     @property
     def bot_id(self) -> int:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from prewarmd.core.jobs import Job, Kind
 from prewarmd.core.policy import BotSpec
 
+PRESIGNED = "presigned"
+"""How a bot says that its URLs are signed ones of the store's, not of a public domain."""
 PHOTO_BYTES_MAX, VOICE_BYTES_MAX, FILE_BYTES_MAX = 5_000_000, 1_000_000, 20_000_000
 EXTENSIONS: dict[Kind, frozenset[str]] = {
     Kind.DOCUMENT: frozenset({"gif", "pdf", "zip"}),

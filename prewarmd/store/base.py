@@ -318,9 +318,15 @@ class JobStore(Protocol):
         ...
 
     async def latest_job(
-        self, bot: str, *, bucket: str | None, key: str | None, sha256: str | None
+        self,
+        bot: str,
+        *,
+        bucket: str | None = None,
+        key: str | None = None,
+        sha256: str | None = None,
+        kind: Kind | None = None,
     ) -> JobRow | None:
-        """The newest job for a key or a content: what a 404 tells the state of."""
+        """The newest job for a key or a content (of a kind): what a 404 tells the state of."""
         ...
 
     def counts(self) -> Counts:

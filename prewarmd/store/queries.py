@@ -106,13 +106,16 @@ def latest_job(
     bucket: str | None,
     key: str | None,
     sha256: str | None,
+    kind: Kind | None,
 ) -> JobRow | None:
     """The newest job of a bot for a key, or for a content."""
-    if key is not None:
-        where, values = "j.bot = ? AND j.bucket = ? AND j.key = ?", (bot, bucket, key)
-    else:
-        where, values = "j.bot = ? AND j.sha256 = ?", (bot, sha256)  # type: ignore[assignment]  # two or three values, as many as the clause has
-    row = db.execute(_JOB + f"WHERE {where} ORDER BY j.id DESC LIMIT 1", values).fetchone()
+    where = "j.bucket = ?2 AND j.key = ?3" if key is not None else "j.sha256 = ?4"
+    row = db.execute(
+        _JOB
+        + f"""WHERE j.bot = ?1 AND {where} AND (?5 IS NULL OR j.kind = ?5)
+                   ORDER BY j.id DESC LIMIT 1""",
+        (bot, bucket, key, sha256, kind),
+    ).fetchone()
     return job_row(row, bot_ids) if row else None
 
 

@@ -249,11 +249,17 @@ class SqliteStore:
         )
 
     async def latest_job(
-        self, bot: str, *, bucket: str | None, key: str | None, sha256: str | None
+        self,
+        bot: str,
+        *,
+        bucket: str | None = None,
+        key: str | None = None,
+        sha256: str | None = None,
+        kind: Kind | None = None,
     ) -> JobRow | None:
         """See JobStore."""
         return await self._read.ask(
-            lambda db: queries.latest_job(db, self.bot_ids, bot, bucket, key, sha256)
+            lambda db: queries.latest_job(db, self.bot_ids, bot, bucket, key, sha256, kind)
         )
 
     def counts(self) -> Counts:

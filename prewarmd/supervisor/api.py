@@ -45,6 +45,7 @@ def job_json(row: JobRow) -> dict[str, Any]:
         "priority": row.priority,
         "attempt": row.attempt,
         "maybe_sent": row.maybe_sent,
+        "is_probe": row.is_probe,
         "bytes": row.size_bytes,
         "sha256": row.sha256,
         "etag": row.etag,
@@ -100,6 +101,7 @@ class Api:
                 web.delete("/v1/jobs/{id}", self._cancel),
                 web.get("/v1/batches/{id}", self._batch),
                 web.get("/v1/media/{bot}/{sha256}/{kind}", self._media),
+                web.post("/v1/media/{bot}/{sha256}/{kind}/stale", self._stale),
                 web.get("/v1/media", self._media_by_key),
                 web.get("/v1/status", self._look),
                 web.get("/healthz", self._healthz),
@@ -203,18 +205,36 @@ class Api:
 
     # -- media -----------------------------------------------------------------------------------
 
-    async def _media(self, request: web.Request) -> web.Response:
+    def _content(self, request: web.Request) -> tuple[str, str, Kind]:
+        """The media that a path means."""
         bot, sha256, kind = (request.match_info[name] for name in ("bot", "sha256", "kind"))
         if kind not in tuple(Kind):
             raise ProblemError(422, "Invalid", f"kind: must be one of {', '.join(Kind)}")
         if not SHA256.fullmatch(sha256):
             raise ProblemError(422, "Invalid", "sha256: must be 64 lower-case hex digits")
         self._judge.check_bot(bot)
-        row = await self._store.media(bot, sha256, Kind(kind))
+        return bot, sha256, Kind(kind)
+
+    async def _media(self, request: web.Request) -> web.Response:
+        bot, sha256, kind = self._content(request)
+        row = await self._store.media(bot, sha256, kind)
         if row is not None:
             return answer(media_json(row))
-        job = await self._store.latest_job(bot, bucket=None, key=None, sha256=sha256)
-        raise self._not_ready(job)
+        raise await self._no_content(bot, sha256, kind)
+
+    async def _stale(self, request: web.Request) -> web.Response:
+        """Telegram refused a file_id to an application: 202 with the job that finds another, or 200
+        with the one that is ready by now."""
+        bot, sha256, kind = self._content(request)
+        file_id = self._judge.read_stale(await request.read())
+        renewal = await self._intake.stale(bot, sha256, kind, file_id)
+        if renewal is None:
+            raise await self._no_content(bot, sha256, kind)
+        if renewal.ready is not None:
+            return answer(media_json(renewal.ready))
+        assert renewal.submitted is not None
+        [one] = renewal.submitted.admissions
+        return answer({"id": public_id(one.job), "state": one.state, "created": one.created}, 202)
 
     async def _media_by_key(self, request: web.Request) -> web.Response:
         query = request.query
@@ -235,8 +255,11 @@ class Api:
         if row is not None:
             return answer(media_json(row))
         raise self._not_ready(
-            await self._store.latest_job(bot, bucket=bucket, key=key, sha256=None)
+            await self._store.latest_job(bot, bucket=bucket, key=key, kind=wanted)
         )
+
+    async def _no_content(self, bot: str, sha256: str, kind: Kind) -> ProblemError:
+        return self._not_ready(await self._store.latest_job(bot, sha256=sha256, kind=kind))
 
     @staticmethod
     def _not_ready(job: JobRow | None) -> ProblemError:

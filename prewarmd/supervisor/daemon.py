@@ -26,6 +26,7 @@ from prewarmd.core.content import KeyPattern
 from prewarmd.core.engine import Engine
 from prewarmd.core.events import DrainAsked
 from prewarmd.core.jobs import Kind
+from prewarmd.core.links import PRESIGNED
 from prewarmd.core.policy import BotSpec, EnginePolicy, sizes_max
 from prewarmd.errors import AlreadyRunningError, BootError, ExitCode, StoreUnwritableError
 from prewarmd.ipc.arena import Arena
@@ -38,6 +39,7 @@ from prewarmd.supervisor.clock import monotonic, wall
 from prewarmd.supervisor.forms import Judge
 from prewarmd.supervisor.intake import Intake
 from prewarmd.supervisor.loop import Loop
+from prewarmd.supervisor.prober import Prober
 from prewarmd.supervisor.problems import Runner
 from prewarmd.supervisor.processes import Processes, house_forkserver
 from prewarmd.supervisor.status import Status
@@ -80,9 +82,14 @@ def policy_of(config: Config) -> EnginePolicy:
 
 
 def bots_of(config: Config) -> list[BotSpec]:
-    """The engine's bots."""
+    """The engine's bots. A public domain stands in front of the default bucket alone."""
+    buckets: dict[str, tuple[str, ...]] = {"": (), PRESIGNED: config.r2.all_buckets}
     return [
-        BotSpec(bot.slug, tuple((chat.id, chat.kind) for chat in bot.warmup_chats))
+        BotSpec(
+            bot.slug,
+            tuple((chat.id, chat.kind) for chat in bot.warmup_chats),
+            buckets.get(bot.by_url, (config.r2.bucket,)),
+        )
         for bot in config.bots
     ]
 
@@ -116,6 +123,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
             photo_fallback=telegram.photo_fallback,
         ),
         tokens={bot.slug: bot.token.get_secret_value() for bot in config.bots},
+        links={bot.slug: bot.by_url for bot in config.bots if bot.by_url},
     )
 
 
@@ -165,8 +173,12 @@ class Daemon:
                 "daemon.started", version=__version__, pid=os.getpid(), workers=config.workers,
                 socket=str(config.socket), orphans=orphans,
             )  # fmt: skip
-            for task in (loop.keep(self._load(intake, batches)), loop.keep(self._notify(engine))):
-                stack.callback(task.cancel)
+            for work in (
+                self._load(intake, batches),
+                self._notify(engine),
+                Prober(intake, config.telegram.probe_per_day, random.random, self._log).run(),
+            ):
+                stack.callback(loop.keep(work).cancel)
             await loop.run()
             WatchDog().status("stopping")
             self._log.info("daemon.stopped", failure=loop.failure or None)

@@ -61,8 +61,15 @@ class PrefixForm(_Form):
     kind: str | None = None
 
 
+class StaleForm(_Form):
+    """What an application that was refused may say."""
+
+    file_id: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+
+
 _JOB = TypeAdapter(JobForm)
 _PREFIX = TypeAdapter(PrefixForm)
+_STALE = TypeAdapter(StaleForm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,14 @@ class Judge:
             return self._prefix(value)
         return [self._job(value, None)]
 
+    def read_stale(self, body: bytes) -> str | None:
+        """Which file_id a POST /v1/media/.../stale means; None: whichever is ready. It may have no
+        body at all."""
+        if not body:
+            return None
+        form: StaleForm = self._form(_STALE, parse_json(body), None)
+        return form.file_id
+
     def _batch(self, value: dict[str, Any]) -> list[NewJob]:
         jobs = value["jobs"]
         if len(value) > 1:
@@ -176,7 +191,7 @@ class Judge:
             return adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "job"
+            field = ".".join(str(part) for part in first["loc"]) or "body"
             rule = {
                 "extra_forbidden": "is no known field",
                 "missing": "is missing",

@@ -186,6 +186,7 @@ class Intake:
 
     async def probe(self, chance: float) -> bool:
         """See JobStore.probe; whether there was anything to probe."""
+        self._check_room(1)
         rows = await self._store.probe(chance)
         self._admit(rows)
         return bool(rows)

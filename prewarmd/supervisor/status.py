@@ -73,6 +73,7 @@ class Status:
             },
             "catalogue": {
                 "rows": counts.catalogue_rows,
+                "stale": counts.stale_rows,
                 "deduplicated": counts.deduplicated,
                 "possible_duplicates": counts.possible_duplicates,
             },

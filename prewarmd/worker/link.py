@@ -7,8 +7,8 @@ signature, so it goes to Telegram and nowhere else: no log, no text of an error.
 from typing import Protocol
 from urllib.parse import quote
 
-PRESIGNED = "presigned"
-"""In the place of a public base."""
+from prewarmd.core.links import PRESIGNED
+
 EXPIRES_S = 3600
 
 
