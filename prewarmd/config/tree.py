@@ -156,6 +156,7 @@ class Telegram(Section):
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     photo_fallback: Literal["document", "fail"] = "document"
     cut_through_bytes: Annotated[Size, Field(ge=0)] = 512 << 10
+    answer_timeout_s: Annotated[Seconds, Field(ge=1, le=3600)] = 120.0
     probe_per_day: Annotated[Int, Field(ge=0, le=86_400)] = 0
 
 

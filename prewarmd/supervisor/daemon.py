@@ -121,6 +121,7 @@ def spec_of(config: Config, index: int) -> ChildSpec:
             connections=max(1, telegram.connections // config.workers),
             proxy=telegram.proxy.get_secret_value() if telegram.proxy else None,
             photo_fallback=telegram.photo_fallback,
+            answer_timeout_s=telegram.answer_timeout_s,
         ),
         tokens={bot.slug: bot.token.get_secret_value() for bot in config.bots},
         links={bot.slug: bot.by_url for bot in config.bots if bot.by_url},

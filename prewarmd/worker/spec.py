@@ -36,7 +36,7 @@ class TelegramSpec:
     slow_timeout_s: float = 20.0
     """...and in which it may take so few as `Patience` says."""
     answer_timeout_s: float = 120.0
-    """From the last byte to the answer."""
+    """From the last byte to the answer, of a media of no size: see `Telegram`."""
     photo_fallback: str = "document"
     """What becomes of a photo that Telegram would refuse: "document", or "fail"."""
 

@@ -35,6 +35,8 @@ from prewarmd.worker.spec import TelegramSpec
 
 KEEPALIVE_S = 60.0
 """The Bot API server closes what was idle for 500 s (telegram.md 11), proxies much earlier."""
+PASSED_ON_BYTES_PER_S = 1e6
+"""As slowly as a Bot API server may upload to Telegram what it has."""
 _SMALL = Small()
 MASK = "***"
 """In the place of a token."""
@@ -72,10 +74,18 @@ class Telegram:
             trust="telegram.ca_file",
         )
         self._pool = Pool(dialer, limit=spec.connections, keepalive_s=KEEPALIVE_S)
-        self._patience = Patience(
-            head_s=spec.answer_timeout_s, idle_s=spec.stall_timeout_s, slow_s=spec.slow_timeout_s
-        )
         self._little = Patience(head_s=spec.stall_timeout_s, idle_s=spec.stall_timeout_s)
+
+    def _patience(self, size_bytes: int) -> Patience:
+        """With a request of that size. A Bot API server has all of it before it uploads it to
+        Telegram, and answers after that: an answer that comes late still tells the file_id, where
+        to ask again would send the media twice."""
+        spec = self._spec
+        return Patience(
+            head_s=spec.answer_timeout_s + size_bytes / PASSED_ON_BYTES_PER_S,
+            idle_s=spec.stall_timeout_s,
+            slow_s=spec.slow_timeout_s,
+        )
 
     async def __aenter__(self) -> "Telegram":
         return self
@@ -116,7 +126,8 @@ class Telegram:
         body_bytes = around.size_bytes(size_bytes)
         head = self._head(bot, method, around.content_type, body_bytes).encode() + around.head
         try:
-            answer = await self._exchange(head, self._patience, partial(media.body, around.tail))
+            patience = self._patience(body_bytes)
+            answer = await self._exchange(head, patience, partial(media.body, around.tail))
         except HttpError as error:
             return self._broken(error, media)
         retry_after = answer.head.get(b"retry-after") or None
@@ -163,7 +174,7 @@ class Telegram:
         head = self._head(bot, method, "application/json", len(body)).encode()
         sent()
         try:
-            answer = await self._exchange(head + body, self._patience)
+            answer = await self._exchange(head + body, self._patience(len(body)))
         except UnreachableError as error:
             return Refused("TelegramUnreachable", str(error))
         except HttpError as error:

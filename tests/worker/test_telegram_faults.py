@@ -19,7 +19,8 @@ F5: taken, and then no answer.
 F6: taken, and the answer cannot be read.
     `test_an_answer_that_cannot_be_read_is_a_doubt`
 F7: taken, and answered too late.
-    `test_a_late_answer_is_nobodys`
+    `test_a_late_answer_is_nobodys`; in time, if the media is large:
+    `test_a_large_media_is_waited_for_longer`
 F8: 400 and 413, for good.
     `test_a_refusal_in_mid_body_is_read`, `test_answers.test_each_text_leads_to_its_remedy`,
     `daemon/test_flow.test_objects_that_cannot_become_media_fail_with_their_reason`
@@ -100,9 +101,9 @@ async def refused(send: Send, data: bytes = PHOTO) -> Refused:
     return verdict
 
 
-async def accepted(send: Send) -> str:
+async def accepted(send: Send, data: bytes = PHOTO) -> str:
     """The file_id of an upload: whose it is tells its number."""
-    verdict = await send()
+    verdict = await send(data)
     assert isinstance(verdict, Accepted), verdict
     return verdict.file_id
 
@@ -217,6 +218,26 @@ async def test_an_answer_that_cannot_be_read_is_a_doubt(
         assert FAULTS[verdict.code].remedy is Remedy.RETRY_LATE
         assert await accepted(send) == "id-1"
     assert (server.connections == 1) is is_kept
+
+
+async def test_a_large_media_is_waited_for_longer() -> None:
+    """F7. A Bot API server that has 50 MB still uploads them: who gives up sends them again, and
+    never hears of the message that is there."""
+    arrived, given_up = asyncio.Event(), asyncio.Event()
+
+    async def misdeed(sent: Sent, _: asyncio.StreamWriter) -> bytes | None:
+        if sent.number:
+            await silence()
+        arrived.set()
+        await given_up.wait()
+        return None
+
+    async with sending(ScriptedTelegram(misdeed), answer_timeout_s=0.1) as send:
+        large = asyncio.ensure_future(accepted(send, LARGE))
+        await arrived.wait()
+        assert (await refused(send)).code == "NoAnswer"
+        given_up.set()
+        assert await large == "id-0"
 
 
 async def test_a_late_answer_is_nobodys() -> None:
