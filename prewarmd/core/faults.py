@@ -105,11 +105,20 @@ FAULTS: dict[str, Fault] = {
         Charge.ALWAYS,
         is_verdict=True,
     ),
-    "RequestRefused": Fault(Remedy.GIVE_UP, "Telegram refuses the request"),
+    # Perhaps it is our request, and not the media: five in a row, and the bot waits, or a queue
+    # would fail, job by job.
+    "RequestRefused": Fault(
+        Remedy.RETRY,
+        "Telegram refuses the request: a fault in prewarmd itself, or a server that is too old",
+        Charge.ALWAYS,
+        strains=True,
+        is_verdict=True,
+    ),
     "UnknownRefusal": Fault(
         Remedy.RETRY,
         "Telegram refuses the request, in words that prewarmd does not know",
         Charge.ALWAYS,
+        strains=True,
         is_verdict=True,
     ),
     "TelegramUnreachable": Fault(

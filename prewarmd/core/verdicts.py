@@ -94,11 +94,11 @@ class Verdicts:
             case Remedy.GIVE_UP if not fault.is_ours:  # chat and bot were good enough to say so
                 lane.gate.accept()
                 bot.gate.accept()
+            case _ if fault.strains:
+                bot.gate.fail(report.code, report.detail, now, began=began)
             case _ if fault.is_verdict:
                 lane.gate.accept()
                 bot.gate.accept()
-            case _ if fault.strains:
-                bot.gate.fail(report.code, report.detail, now, began=began)
             case _:
                 bot.gate.leave(began=began)
 

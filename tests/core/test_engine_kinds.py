@@ -92,7 +92,8 @@ def test_what_is_not_sent_tells_nothing_of_the_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "maybe_sent"), [("PhotoNotProcessed", True), ("UnknownRefusal", False)]
+    ("code", "maybe_sent"),
+    [("PhotoNotProcessed", True), ("UnknownRefusal", False), ("RequestRefused", False)],
 )
 def test_what_is_often_wrong_is_asked_twice(code: str, *, maybe_sent: bool) -> None:
     """IMAGE_PROCESS_FAILED of a good photo would lose it, and words that nobody has heard of would
@@ -122,3 +123,23 @@ def test_two_different_troubles_are_no_verdict() -> None:
     (job,) = photos(world, 1)
     world.finish()
     assert world.state(job) is JobState.READY
+
+
+def test_a_request_that_telegram_refuses_each_time_stops_the_bot_and_not_its_queue() -> None:
+    """After an update of a server, or of prewarmd, a night's queue would have failed for good."""
+    world = World(["alpha", "beta"])
+    world.fates = lambda verb: (
+        Refused("RequestRefused") if getattr(verb, "bot", "") == "alpha" else None
+    )
+    jobs = photos(world, 60)
+    world.store_object("b.jpg")
+    other = world.submit("beta", "b.jpg")
+    world.run(300.0)
+    failed = [job for job in jobs if world.state(job) is JobState.FAILED]
+    assert len(failed) <= 10, "one asks again, now and then"
+    assert world.state(other) is JobState.READY
+    assert [code for code, _ in world.engine.readiness(world.now)] == ["RequestRefused"]
+    world.fates = lambda _: None
+    world.finish()
+    assert {world.state(job) for job in jobs if job not in failed} == {JobState.READY}
+    assert world.engine.readiness(world.now) == []

@@ -61,6 +61,7 @@ TICKS_WINDOW = 2000
 _CHARGES = frozenset({
     "StoreError", "StoreTimeout", "ShortBody", "TelegramUnreachable", "UploadCut", "TelegramError",
     "NoAnswer", "BadAnswer", "MaybeSent", "NoMemory", "Bug", "PhotoNotProcessed", "UnknownRefusal",
+    "RequestRefused",
 })  # fmt: skip
 """Codes that may charge an attempt."""
 _OF_A_DEATH = frozenset({"ChildDied", "Poison"})

@@ -32,7 +32,7 @@ NOT_DELIVERED = ("TelegramError", "TelegramError", "NoAnswer", "BadAnswer", "Req
 DOUBTFUL = ("NoAnswer", "NoAnswer", "TelegramError", "BadAnswer", "NoFileId")
 BEFORE_THE_LAST_BYTE = ("TelegramUnreachable", "UploadCut", "Bug")
 OUTAGES = ("TelegramUnreachable", "TelegramError")
-FOR_GOOD = frozenset({"MediaRefused", "RequestRefused", "NoFileId"})
+FOR_GOOD = frozenset({"MediaRefused", "NoFileId"})
 TWICE = frozenset(REFUSALS) - FOR_GOOD
 """Refusals that are for good when they are told twice."""
 PRIVATE_BURST, FASTEST = 3, 4.0

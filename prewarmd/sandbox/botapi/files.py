@@ -13,7 +13,7 @@ from typing import Any
 from prewarmd.sandbox.botapi import ids
 from prewarmd.sandbox.botapi.conversion import Upload, judge, kind_of, photo_sizes, shown_as
 from prewarmd.sandbox.botapi.errors import ApiError, bad_request
-from prewarmd.sandbox.botapi.page import PageMissingError, address, taken
+from prewarmd.sandbox.botapi.page import FILE, PageMissingError, address, taken
 from prewarmd.sandbox.botapi.parameters import Parameters
 from prewarmd.sandbox.botapi.sniff import Sniffed
 from prewarmd.sandbox.botapi.told import thumbnail_of, told
@@ -99,11 +99,16 @@ class Files:
         return replace(moving, kind="live_photo", still=resting), is_new
 
     def _by_url(self, asked: str, text: str, given: Parameters) -> Medium:
-        url = address(text, asked)
+        is_path = self._is_local and text.startswith(FILE)
+        url = text if is_path else address(text, asked)
         page = given.pages.get(url)
         if page is None:
             raise PageMissingError(url)
-        return self._take_in(*taken(page, asked), given)
+        if not is_path:
+            return self._take_in(*taken(page, asked), given)
+        if page.upload is None:
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        return self._take_in(page.upload, asked, given)
 
     def _known(self, bot_id: int, text: str) -> Issued:
         found = self._issued.get((bot_id, text))
@@ -250,7 +255,7 @@ class Files:
 
 
 def _is_url(text: str) -> bool:
-    return not text.startswith("attach://") and (text.startswith("file:/") or "." in text)
+    return not text.startswith("attach://") and (text.startswith(FILE) or "." in text)
 
 
 def _type(kind: str) -> str:

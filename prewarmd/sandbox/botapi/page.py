@@ -26,6 +26,10 @@ _TYPES = {
 """How the content type of each kind begins; the others cannot be sent by URL at all."""
 
 
+FILE = "file:/"
+"""How a path begins, which a local server reads itself."""
+
+
 class PageMissingError(Exception):
     """A request names a URL that nobody has fetched for it yet."""
 
@@ -52,7 +56,7 @@ def address(text: str, asked: str) -> str:
     """The URL that a parameter's text means; ApiError when it is not even looked at."""
     if asked not in _TYPES:
         raise bad_request("wrong file identifier/HTTP URL specified")
-    url = text if "://" in text or text.startswith("file:/") else f"http://{text}"
+    url = text if "://" in text or text.startswith(FILE) else f"http://{text}"
     try:
         parts = urlsplit(url)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -3,10 +3,11 @@ it found nothing as well (telegram.md 7); a test does not last that long, so her
 """
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prewarmd.sandbox.botapi.body import Arrival
-from prewarmd.sandbox.botapi.page import BYTES_MAX, Page, file_name
+from prewarmd.sandbox.botapi.page import BYTES_MAX, FILE, Page, file_name
 
 if TYPE_CHECKING:
     import aiohttp
@@ -27,6 +28,10 @@ class Pages:
 
     async def page(self, url: str) -> Page:
         """What stands there, or stood there at the first look."""
+        if url.startswith(FILE):
+            return await asyncio.to_thread(
+                self._read_file, Path("/" + url[len(FILE) :].lstrip("/"))
+            )
         known = self._known.get(url)
         if known is not None:
             return known
@@ -34,6 +39,17 @@ class Pages:
         if flight is None:
             flight = self._flights[url] = asyncio.ensure_future(self._fetch(url))
         return await asyncio.shield(flight)
+
+    def _read_file(self, path: Path) -> Page:
+        """A file of this machine, as large as may be; each time anew, for it may have changed."""
+        arrival = Arrival("photo", path.name, hashes=self._hashes)
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE_BYTES):
+                    arrival.feed(piece)
+        except OSError:
+            return Page()
+        return Page(upload=arrival.finish())
 
     async def _fetch(self, url: str) -> Page:
         # Late: it would double the time that a server needs to start, and few are asked for this.
