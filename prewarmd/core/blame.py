@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from prewarmd.core.faults import Charge, Fault
 from prewarmd.core.gate import Gate
 from prewarmd.core.jobs import Job
+from prewarmd.core.trouble import Trouble
 
 DEATHS_MAX, KILLS_MAX = 3, 10
 """Children that a job may take with it, and that may be killed while they have it alone in hand; an
@@ -38,8 +39,9 @@ class End:
 
 def is_charged(job: Job, fault: Fault, upstream: Gate) -> bool:
     """Whether the fault burns an attempt; notes what the next one will be judged by."""
-    others = 0 <= job.served_then < upstream.served
-    job.served_then = upstream.served
+    trouble = job.in_trouble()
+    others = 0 <= trouble.served_then < upstream.served
+    trouble.served_then = upstream.served
     return fault.charge is Charge.ALWAYS or (fault.charge is Charge.EVIDENCE and others)
 
 
@@ -49,8 +51,8 @@ def is_convicted(job: Job, end: End) -> bool:
     if not end.heard:
         return False
     job.suspect = True
-    _count(job, end)
-    return _is_enough(job)
+    _count(job.in_trouble(), end)
+    return _is_enough(job.in_trouble())
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class Tolls(dict[tuple[str, str], Toll]):
         return toll
 
 
-def _count(whom: Job | Toll, end: End) -> None:
+def _count(whom: Trouble | Toll, end: End) -> None:
     """One death more."""
     if end.killed:
         whom.kills += end.alone
@@ -115,5 +117,5 @@ def _count(whom: Job | Toll, end: End) -> None:
         whom.deaths = whom.deaths + 1 if end.alone else max(1, whom.deaths)
 
 
-def _is_enough(whom: Job | Toll) -> bool:
+def _is_enough(whom: Trouble | Toll) -> bool:
     return whom.deaths >= DEATHS_MAX or whom.kills >= KILLS_MAX

@@ -17,6 +17,7 @@ from prewarmd.core.about import About
 from prewarmd.core.ready_queue import Item
 from prewarmd.core.shortcut import Shortcut
 from prewarmd.core.transitions import after
+from prewarmd.core.trouble import Trouble
 
 JobId = NewType("JobId", int)
 """The store's row id; `public_id` is how it is spoken of outside."""
@@ -173,18 +174,10 @@ class Job(Item):
     """Charged attempts so far."""
     maybe_sent: bool = False
     """An upload of it may have arrived unanswered."""
-    failures: int = 0
-    """Failures in a row in this life of the daemon, charged or not: what back-off grows by."""
-    failed_with: str = ""
-    """The code of its last failure, in this life of the daemon; "" when it has not failed."""
-    served_then: int = -1
-    """How much its upstream had served at its last failure; -1 when it has not failed."""
-    deaths: int = 0
-    """Children that died with it in hand, in this life of the daemon."""
+    trouble: Trouble | None = None
+    """What befell it in this life of the daemon; None while nothing did."""
     starved: bool = False
     """It had waited so long that it went before all levels."""
-    kills: int = 0
-    """Of children that had it alone in hand, by SIGKILL."""
     relay: bool = False
     """Its object is too large for the cache: it passes through a child."""
     shortcut: Shortcut | None = None
@@ -214,6 +207,12 @@ class Job(Item):
     def thumbnail(self) -> str:
         """The key of its thumbnail; "" when it has none."""
         return self.about.thumbnail if self.about else ""
+
+    def in_trouble(self) -> Trouble:
+        """What befell it, to be added to."""
+        if self.trouble is None:
+            self.trouble = Trouble()
+        return self.trouble
 
     def happen(self, event: JobEvent) -> None:
         """Move to the state that follows; the only place that assigns `state`."""

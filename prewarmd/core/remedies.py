@@ -43,16 +43,17 @@ class Remedies:
     ) -> None:
         """Try again later, or give up."""
         desk = self._desk
-        job.failures += 1
+        trouble = job.in_trouble()
+        trouble.failures += 1
         job.attempt += charged
-        is_believed = FAULTS[code].is_verdict and job.failed_with == code
-        job.failed_with = code
+        is_believed = FAULTS[code].is_verdict and trouble.failed_with == code
+        trouble.failed_with = code
         if is_believed or (charged and job.attempt >= desk.policy.retry.attempts):
             desk.fail(job, code, detail, now)
             return
         retry, jitter = desk.policy.retry, desk.next_jitter()
         delay = retry.late_delay_s if late else retry.delay_s
-        desk.snooze(job, delay(job.failures, jitter), code, detail, now)
+        desk.snooze(job, delay(trouble.failures, jitter), code, detail, now)
 
     def orphaned(self, job: Job, reason: str, now: float, end: End) -> None:
         """Its child died."""
@@ -63,8 +64,8 @@ class Remedies:
         elif end.sent:
             delay_s = desk.policy.retry.late_delay_s(1, desk.next_jitter())
             desk.snooze(job, delay_s, "MaybeSent", reason, now)
-        elif job.kills > 1:
-            delay_s = desk.policy.retry.delay_s(job.kills, desk.next_jitter())
+        elif job.trouble is not None and job.trouble.kills > 1:
+            delay_s = desk.policy.retry.delay_s(job.trouble.kills, desk.next_jitter())
             desk.snooze(job, delay_s, "ChildDied", reason, now)
         else:
             desk.release(job, now, "ChildDied", reason)

@@ -70,7 +70,7 @@ def test_who_is_killed_with_its_child_again_and_again_waits_longer() -> None:
         world.run(0.001)
     words = [type(record) for record in world.rows[job].history]
     assert words[:4] == [records.Start, records.Release, records.Start, records.Snooze]
-    assert world.engine.desk.jobs[job].kills == 3 < KILLS_MAX
+    assert world.engine.desk.jobs[job].in_trouble().kills == 3 < KILLS_MAX
 
 
 def test_a_kill_is_nobodys_fault_who_was_not_alone() -> None:
@@ -83,7 +83,7 @@ def test_a_kill_is_nobodys_fault_who_was_not_alone() -> None:
     assert len(flight.waiters) == 2
     world.kill(0)
     world.run(0.001)
-    assert [world.engine.desk.jobs[job].kills for job in jobs] == [0, 0]
+    assert [world.engine.desk.jobs[job].in_trouble().kills for job in jobs] == [0, 0]
 
 
 def asking() -> tuple[Engine, verbs.AskChat]:

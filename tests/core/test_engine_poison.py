@@ -186,9 +186,9 @@ def test_what_a_child_is_told_when_its_exit_is_known_is_not_to_blame(company: bo
     world.put(events.Recalled(late, content_of("late.jpg"), ready=False))
     world.kill(0, "killed by SIGSEGV")
     world.turn()
-    assert (jobs[late].suspect, jobs[late].deaths, jobs[late].phase) == (False, 0, Phase.QUEUED)
+    assert (jobs[late].suspect, jobs[late].trouble, jobs[late].phase) == (False, None, Phase.QUEUED)
     if culprit is not None:
-        assert (jobs[culprit].suspect, jobs[culprit].deaths) == (True, 1)
+        assert (jobs[culprit].suspect, jobs[culprit].in_trouble().deaths) == (True, 1)
     world.get_s = 0.02
     world.finish()
     assert failed(world) == {}

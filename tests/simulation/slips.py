@@ -341,8 +341,8 @@ SLIPS: tuple[Slip, ...] = (
         "charges for outages",
         "a bucket that is out for a while fails everything that waits for it",
         "blame.py",
-        "0 <= job.served_then < upstream.served",
-        "0 <= job.served_then <= upstream.served",
+        "0 <= trouble.served_then < upstream.served",
+        "0 <= trouble.served_then <= upstream.served",
     ),
     Slip(
         "burns an attempt by waiting",
@@ -370,7 +370,7 @@ SLIPS: tuple[Slip, ...] = (
         "each GET of a poisonous object kills a child, whatever became of the one before",
         "trials.py",
         "        if toll.is_full:\n            desk.fail(job,",
-        "        if toll.is_full and job.failures:\n            desk.fail(job,",
+        "        if toll.is_full and job.trouble:\n            desk.fail(job,",
     ),
     Slip(
         "takes a kill for a crash",
@@ -448,7 +448,7 @@ SLIPS: tuple[Slip, ...] = (
         "believes a refusal at once that is often wrong",
         "good photos fail for good",
         "remedies.py",
-        "is_believed = FAULTS[code].is_verdict and job.failed_with == code",
+        "is_believed = FAULTS[code].is_verdict and trouble.failed_with == code",
         "is_believed = FAULTS[code].is_verdict",
     ),
     # Listings and stops.
