@@ -173,9 +173,7 @@ class CutThrough:
         job, flight = sending.job, sending.flight
         self._asked.pop(job.id, None)
         if sending.is_ready:
-            assert job.sha256 is not None
-            for each in (*desk.leaders.take_followers(job), job):
-                desk.join(each, job.sha256, each.size_bytes or job.size_bytes or 0, now)
+            desk.join_all(job, now)
         elif flight and flight.task in self._downloads.fetching and not flight.dropped:
             desk.enter(job, Phase.FETCHING)
             flight.waiters.append(job)

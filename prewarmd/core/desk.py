@@ -299,6 +299,16 @@ class Desk:
         self.ready_rate.count(now)
         self.forget(job, now)
 
+    def join_all(self, job: Job, now: float) -> None:
+        """The catalogue holds its content: it is ready, and so is whoever followed it. A probe is
+        not: Telegram has not been asked."""
+        assert job.sha256 is not None
+        for each in (*self.leaders.take_followers(job), job):
+            if each.is_probe and each is not job:
+                self.put_back(each, now)
+            else:
+                self.join(each, job.sha256, each.size_bytes or job.size_bytes or 0, now)
+
     def forget(self, job: Job, now: float) -> None:
         """The job is finished, or no longer ours: no trace of it stays."""
         self.unpin(job, now)

@@ -62,10 +62,7 @@ class Downloads:
         """The catalogue's answer; without `may_start` no GET begins."""
         desk, by = self._desk, self._shortcut(job, answer, now)
         if answer.ready and by is None:
-            assert job.sha256 is not None
-            size_bytes = job.size_bytes or 0
-            for each in (*desk.leaders.take_followers(job), job):
-                desk.join(each, job.sha256, each.size_bytes or size_bytes, now)
+            desk.join_all(job, now)
             return
         desk.recalled.add(job.id)
         if job.id in desk.pinned:

@@ -293,14 +293,16 @@ class Engine:
 
     def _pump_intake(self, now: float) -> None:
         """Take jobs on; those whose bytes are here, or landing, need not wait for a turn. Whoever
-        follows a download makes room for another."""
-        follows = True
-        while follows:
+        follows a download makes room for another, and so does whoever has to let its bytes go."""
+        desk, has_room = self.desk, True
+        while has_room:
             self.intake.pump(now)
-            self.desk.roster.settle(now)
+            was_short = desk.memory_short or desk.ahead_short
+            desk.roster.settle(now)
             self.uploads.pump(now)
-            follows = self.cut_through.pump(now)
-            self.desk.roster.settle(now)
+            has_room = self.cut_through.pump(now)
+            has_room |= was_short and not (desk.memory_short or desk.ahead_short)
+            desk.roster.settle(now)
 
     def _pump_listings(self, now: float) -> None:
         while (listing := self.listings.due(now)) and self.has_room_for(

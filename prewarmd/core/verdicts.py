@@ -75,14 +75,15 @@ class Verdicts:
         """A refusal or a failure: who is closed for it."""
         lane, began, fault = sending.lane, sending.began, FAULTS[report.code]
         match fault.remedy:
+            case Remedy.CLOSE_CHAT if self.leads_nowhere(sending, fault):
+                bot.gate.accept()
             case Remedy.CLOSE_CHAT if report.migrated_to:
                 if sending.chat_id == lane.chat_id:  # else it has moved on since
                     lane.chat_id = report.migrated_to
                     self._remember(lane)
                 bot.gate.accept()
             case Remedy.CLOSE_CHAT:
-                if not self.leads_nowhere(sending, fault):
-                    lane.gate.refuse(report.code, report.detail, now, began=began)
+                lane.gate.refuse(report.code, report.detail, now, began=began)
                 bot.gate.accept()
             case Remedy.CLOSE_KIND:
                 kind = sending.job.kind

@@ -94,6 +94,19 @@ def test_a_chat_that_only_the_old_message_is_in_closes_no_other() -> None:
     assert world.engine.readiness(world.now) == []
 
 
+def test_a_lane_does_not_follow_the_chat_that_a_message_is_in() -> None:
+    """All that was to go to one warm-up chat would go to another, at the pace of both."""
+    world = World([BotSpec("alpha", ((100, "private"),))])
+    sha256 = warmed(world)
+    world.catalogue["alpha", sha256, "photo"] = replace(known(world, sha256), chat_id=-999)
+    world.fates = fates_of(Refused("ChatMigrated", migrated_to=-1999), of=verbs.Forward)
+    job = renewal(world, sha256)
+    world.finish()
+    assert world.state(job) is JobState.READY
+    assert known(world, sha256).chat_id == 100
+    assert sends(world) == [verbs.Upload, verbs.Forward, verbs.Upload]
+
+
 @pytest.mark.parametrize(
     "fate",
     [Refused("TooManyRequests", 3.0), Refused("ChatRefused"), Refused("Unauthorized"),
@@ -137,6 +150,18 @@ def test_a_file_id_that_a_probe_finds_stale_is_renewed() -> None:
     assert stale.file_id == old
     assert world.state(job) is JobState.READY
     assert world.stale == set()
+    world.check_quiet()
+
+
+def test_a_probe_is_not_ready_by_what_it_is_to_prove() -> None:
+    """A media that is asked for all the time would never be proven."""
+    world = World()
+    sha256 = warmed(world)
+    other = world.submit("alpha", "b.jpg", sha256=sha256, size_bytes=SIZE)
+    first = probe(world, sha256)
+    world.finish()
+    assert {world.state(job) for job in (other, first)} == {JobState.READY}
+    assert sends(world) == [verbs.Upload, verbs.Resend]
     world.check_quiet()
 
 

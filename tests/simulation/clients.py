@@ -14,6 +14,7 @@ from prewarmd.core.engine import Engine
 from prewarmd.core.jobs import JobId, JobState, Kind
 from tests.simulation import invariants
 from tests.simulation.bucket import Bucket, Object
+from tests.simulation.catalogue import What
 from tests.simulation.rows import NewJob
 from tests.simulation.store import Store
 from tests.simulation.swarm import Swarm
@@ -69,6 +70,10 @@ class Clients:
             self._ask(events.CancelAsked)
         if self._store.rows and dice.random() < swarm.wakes:
             self._ask(events.WakeAsked)
+        if swarm.complaints and dice.random() < swarm.complaints:
+            self._ask_of_media(self._complain, is_named=dice.random() < 0.5)
+        if swarm.probes and dice.random() < swarm.probes:
+            self._ask_of_media(self._probe)
         if len(self._store.open) + self._reserved < swarm.backlog:
             if dice.random() < swarm.prefixes:
                 self._open_batch()
@@ -133,6 +138,34 @@ class Clients:
         bot = self._bots[int(self._dice.random() * len(self._bots))]
         keys = self._bucket.count(bucket, prefix)
         self._store.ask(self._store.open_batch, lambda _: None, (bot, bucket, prefix, keys))
+
+    # -- media that were ready once --------------------------------------------------------------
+
+    def _ask_of_media(
+        self, do: Callable[[tuple[What, str | None]], None], *, is_named: bool = False
+    ) -> None:
+        """Something is wanted of a content of the catalogue, or of the file_id that it has now,
+        which takes a job."""
+        order = self._store.ledger.catalogue.order
+        if not order or self.engine.stalled or not self.engine.has_room_for(1 + self._reserved):
+            return
+        if len(self._store.open) + self._reserved < self._swarm.backlog:
+            self._reserved += 1
+            what = order[int(self._dice.random() * len(order))]
+            media = self._store.ledger.catalogue.find(what)
+            file_id = media.file_id if is_named and media is not None else None
+            self._store.ask(do, self._give_up, (what, file_id))
+
+    def _give_up(self, _: object) -> None:
+        self._reserved -= 1
+
+    def _complain(self, about: tuple[What, str | None]) -> None:
+        self._reserved -= 1
+        self.acknowledged += self._store.complain(*about)
+
+    def _probe(self, about: tuple[What, str | None]) -> None:
+        self._reserved -= 1
+        self._store.probe(about[0])
 
     # -- cancels and wakes -----------------------------------------------------------------------
 

@@ -137,10 +137,55 @@ def poison_dies_soon(what: str, deaths: int) -> None:
         raise Violation("poison_dies_soon", f"{what} killed {deaths} children")
 
 
-def duplicate_is_explained(what: object, deliveries: int, doubts: int) -> None:
-    """Telegram gets a content a second time only after nobody could know of the first."""
-    if deliveries > 1 + doubts:
-        raise Violation("duplicate_is_explained", f"{what}: {deliveries} times, {doubts} doubts")
+def duplicate_is_explained(what: object, deliveries: int, doubts: int, renewals: int) -> None:
+    """Telegram gets a content a second time only after nobody could know of the first, or because
+    its file_id was said to be stale, or is to be proven."""
+    if deliveries > 1 + doubts + renewals:
+        said = f"{deliveries} times, {doubts} doubts, {renewals} renewals"
+        raise Violation("duplicate_is_explained", f"{what}: {said}")
+
+
+def way_was_offered(row: "Row", verb: object, offered: bool) -> None:
+    """What is sent without bytes goes by what the catalogue said to that very job, last."""
+    if not offered:
+        raise Violation("way_was_offered", f"{row} goes by {verb}")
+
+
+def dead_end_is_remembered(row: "Row", verb: object, dead: bool) -> None:
+    """What led nowhere once is not tried again."""
+    if dead:
+        raise Violation("dead_end_is_remembered", f"{row} goes by {verb} once more")
+
+
+def bytes_are_spared(row: "Row", ways: Sequence[object]) -> None:
+    """No bytes are fetched for a job that was told of a way without, and not that it is closed."""
+    if ways:
+        raise Violation("bytes_are_spared", f"{row} is fetched, although there is {ways}")
+
+
+def url_is_allowed(row: "Row", verb: object, allowed: bool) -> None:
+    """Telegram gets URLs of the buckets alone that an operator lets it have, and of no bot whose
+    URLs fail one after the other."""
+    if not allowed:
+        raise Violation("url_is_allowed", f"{row} goes by {verb}")
+
+
+def probe_finds_out(row: "Row", ready_at: float) -> None:
+    """A probe is not content with what it is to prove."""
+    if ready_at < row.created:
+        raise Violation("probe_finds_out", f"{row} is ready by what was so at {ready_at:.3f}")
+
+
+def lane_leads_home(lane: object, moved: bool) -> None:
+    """A lane leads to its own chat, under the id that this has by now."""
+    if not moved:
+        raise Violation("lane_leads_home", f"{lane}")
+
+
+def lane_is_closed_for_cause(lane: object, refused: bool) -> None:
+    """A lane is closed for what its own chat said, not for a chat that is forwarded from."""
+    if not refused:
+        raise Violation("lane_is_closed_for_cause", f"{lane}")
 
 
 def doubt_is_counted(row: "Row", record: records.Complete) -> None:

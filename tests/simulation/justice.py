@@ -26,7 +26,7 @@ from prewarmd.core.scoring import ScorePolicy
 from tests.simulation import invariants
 from tests.simulation.store import Store
 
-SENDS = (verbs.Upload, verbs.Relay)
+SENDS = (verbs.Upload, verbs.Relay, verbs.Forward, verbs.Resend, verbs.Link)
 _OF_KIND = {Kind.PHOTO: 20, Kind.VIDEO: -10}
 
 
@@ -54,7 +54,7 @@ class Justice:
         self._served: dict[str, int] = {}
         """bot -> when it had its last turn to send, as a number that rises with every turn."""
 
-    def sent(self, verb: verbs.Upload | verbs.Relay) -> None:
+    def sent(self, verb: verbs.Upload | verbs.Relay | verbs.Light) -> None:
         """A bot has a turn; a suspect takes none of it."""
         if not self._engine.desk.jobs[JobId(verb.job)].suspect:
             self._turns += 1
@@ -93,9 +93,10 @@ class Silence:
         ahead = {job for job in ahead if not self._is_alone(job)}
         for command in out:
             match command:
-                case Tell(_, verbs.Upload(job=job) | verbs.Relay(job=job)) if job in ahead:
-                    pass
-                case Tell(_, verbs.Upload() | verbs.Relay()) | records.Wake():
+                case Tell(_, verb) if isinstance(verb, SENDS):
+                    if verb.job not in ahead:
+                        invariants.nothing_is_overdue(command, now, self._deadline)
+                case records.Wake():
                     invariants.nothing_is_overdue(command, now, self._deadline)
                 case records.Start(job) if self._is_alone(job):
                     invariants.nothing_is_overdue(command, now, self._deadline)

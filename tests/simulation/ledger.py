@@ -14,9 +14,11 @@ from prewarmd.core.jobs import TRANSITIONS, JobId
 from prewarmd.core.policy import EnginePolicy
 from tests.simulation import invariants
 from tests.simulation.bucket import Bucket
+from tests.simulation.catalogue import Catalogue
 from tests.simulation.rows import Name, Row
 from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
+from tests.simulation.ways import Ways, by_file_id, by_message
 
 KIND_REFUSED_S = 900.0
 """How long a job sleeps at most of whose kind no chat takes any."""
@@ -31,6 +33,7 @@ class Ledger:
         timeline: Timeline,
         bucket: Bucket,
         telegram: Telegram,
+        ways: Ways,
         seems_guilty: Callable[[int, tuple[str, str]], bool],
     ) -> None:
         self.rows: list[Row] = []
@@ -41,8 +44,9 @@ class Ledger:
         self.claims: dict[tuple[str, str, str], Row] = {}
         self.ready: dict[tuple[Name, str | None], JobId] = {}
         """The job that made a content ready for a name."""
-        self.catalogue: dict[tuple[str, str | None, str], int] = {}
-        """(bot, content, kind) -> message."""
+        self.catalogue = Catalogue(timeline)
+        telegram.renewals = self.catalogue.renewals
+        self.ways = ways
         self.seen: dict[tuple[str, str], tuple[str, str, float]] = {}
         """(bucket, key) -> (etag, content, when the store was asked)."""
         self.holds: dict[tuple[str, int], records.Hold] = {}
@@ -64,20 +68,34 @@ class Ledger:
             records.Cancel: self._cancel,
             records.See: self._see,
             records.Hold: self._hold,
+            records.FileIdStale: self._stale,
+            records.MessageGone: self._gone,
         }
 
     def unfinish(self, row: Row) -> None:
-        """A row is new, or queued again."""
-        self.open[row.id] = self.names[row.name] = row
+        """A row is new, or queued again. A probe is nobody else's job."""
+        self.open[row.id] = row
+        if row.is_probe:
+            self._count_probe(row, 1)
+            return
+        self.names[row.name] = row
         if row.claimed and row.sha256 is not None:
             self.claims[row.name[0], row.sha256, row.name[3]] = row
 
     def finish(self, row: Row) -> None:
         """A row has reached a final state."""
         del self.open[row.id]
+        if row.is_probe:
+            self._count_probe(row, -1)
+            return
         del self.names[row.name]
         if row.claimed and row.sha256 is not None:
             self.claims.pop((row.name[0], row.sha256, row.name[3]), None)
+
+    def _count_probe(self, row: Row, more: int) -> None:
+        media = self.catalogue.find((row.name[0], row.sha256, row.name[3]))
+        assert media is not None
+        media.probes += more
 
     def _move(self, record: Any) -> Row | None:
         row: Row = self.rows[record.job - 1]
@@ -144,6 +162,14 @@ class Ledger:
             invariants.pause_lasts(record, before.until)
         self.holds[chat] = record
 
+    def _stale(self, record: records.FileIdStale) -> None:
+        self.ways.bury(by_file_id(record.bot, record.file_id))
+        self.catalogue.spoil((record.bot, record.sha256, record.kind), record.file_id)
+
+    def _gone(self, record: records.MessageGone) -> None:
+        self.ways.bury(by_message(record.bot, record.chat_id, record.message_id))
+        self.catalogue.forget_message(record)
+
     # -- ends ------------------------------------------------------------------------------------
 
     def _cancel(self, record: records.Cancel) -> None:
@@ -160,18 +186,25 @@ class Ledger:
             self._telegram.doubt(what)
             return
         invariants.message_backs_ready(record, message)
-        invariants.catalogue_is_fresh(row, what in self.catalogue)
+        invariants.catalogue_is_fresh(row, self.catalogue.is_ready(what) and not row.is_probe)
         invariants.doubt_is_counted(row, record)
-        if record.size_bytes != self._bucket.sizes.get(record.sha256):
+        sizes = [self._bucket.sizes.get(record.sha256)]
+        if record.message_id in self._telegram.messages.unseen:  # nobody saw its bytes
+            sizes += [row.size_bytes, *self._sizes(row)]
+        if record.size_bytes not in sizes:
             raise invariants.Violation("content_is_the_jobs", f"{row}: {record.size_bytes} bytes")
-        self.catalogue[what] = record.message_id
+        self.catalogue.complete(record)
         self._make_ready(row, record.sha256)
 
     def _join(self, record: records.Join) -> None:
         row = self._move(record)
         if row is not None:
-            known = (record.bot, record.sha256, row.name[3]) in self.catalogue
-            invariants.join_is_backed(row, record, known)
+            what = (record.bot, record.sha256, row.name[3])
+            invariants.join_is_backed(row, record, self.catalogue.may_join(what))
+            if row.is_probe:
+                media = self.catalogue.find(what)
+                assert media is not None
+                invariants.probe_finds_out(row, media.ready_at)
             self._make_ready(row, record.sha256)
 
     def _make_ready(self, row: Row, content: str) -> None:
@@ -215,8 +248,10 @@ class Ledger:
         if code != "TooLarge":
             return False
         most = self._policy.size_max[kind]
-        sizes = [self._bucket.sizes.get(content, 0) for content in self._contents(row)]
-        return max([row.size_bytes or 0, *sizes]) > most
+        return max([row.size_bytes or 0, *self._sizes(row)]) > most
+
+    def _sizes(self, row: Row) -> list[int]:
+        return [self._bucket.sizes.get(content, 0) for content in self._contents(row)]
 
     def _is_guilty(self, row: Row) -> bool:
         """Whether it kills who touches it."""

@@ -5,16 +5,35 @@ and `check` alone. When the engine's insides change, these two change.
 """
 
 from prewarmd.core.engine import Engine
-from prewarmd.core.jobs import Phase
+from prewarmd.core.jobs import JobId, Phase
+from tests.simulation import invariants
 from tests.simulation.invariants import Violation
+from tests.simulation.telegram import CHAT_REFUSALS, Telegram
 
-USES_MEMORY = (Phase.LOADED, Phase.UPLOADING, Phase.RECALLING)
 
-
-def check(engine: Engine, now: float) -> None:
-    """The engine's own invariants, and that memory is not wasted on those who may not send."""
+def check(engine: Engine, telegram: Telegram, now: float) -> None:
+    """The engine's own invariants, that memory is not wasted on those who may not send, and that
+    lanes are what Telegram said of their chats."""
     engine.check()
     paused_lanes_hold_nothing(engine, now)
+    lanes_are_as_told(engine, telegram)
+
+
+def lanes_are_as_told(engine: Engine, telegram: Telegram) -> None:
+    """A lane leads to the chat that it was configured for, or to what that has become; and it is
+    closed for what its own chat has said."""
+    for bot in engine.desk.bots.values():
+        for lane in bot.lanes:
+            chat_id = lane.configured_id
+            was_refusing = False
+            while True:
+                was_refusing |= (bot.slug, chat_id) in telegram.heard_refusing
+                if chat_id == lane.chat_id:
+                    break
+                invariants.lane_leads_home(lane, (bot.slug, chat_id) in telegram.moved)
+                chat_id = telegram.moved[bot.slug, chat_id]
+            if lane.gate.code in CHAT_REFUSALS:
+                invariants.lane_is_closed_for_cause(lane, was_refusing)
 
 
 def paused_lanes_hold_nothing(engine: Engine, now: float) -> None:
@@ -34,6 +53,12 @@ def paused_lanes_hold_nothing(engine: Engine, now: float) -> None:
     raise Violation(
         "paused_lanes_hold_nothing", f"{len(desk.pinned)} jobs of paused lanes at {now}"
     )
+
+
+def content_of(engine: Engine, job_id: int) -> str:
+    """What the engine believes that a job holds; "" when it has no idea."""
+    job = engine.desk.jobs.get(JobId(job_id))
+    return (job.sha256 or "") if job is not None else ""
 
 
 def is_held(engine: Engine, job_id: int) -> bool:

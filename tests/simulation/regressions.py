@@ -110,4 +110,50 @@ REGRESSIONS: tuple[Regression, ...] = (
         },
         steps=4900,
     ),
+    Regression(
+        17,
+        "a message was forwarded from a chat that had moved, and the lane of another chat went "
+        "along with it",
+        {
+            "chats": 2, "kinds": "unknown", "speed": 30.0, "refused_chats": 1.19909,
+            "refused_kinds": 1.01774, "migrations": 0.78663, "complaints": 0.09666,
+            "probes": 0.05387,
+        },
+        steps=1000,
+    ),
+    Regression(
+        50,
+        "a probe that followed a job which needed no upload was ready without having been sent",
+        {
+            "workers": 3, "ttl_s": 0.0, "horizon_s": 2.0, "starve_after_s": 5.0,
+            "cut_through": True, "bots": 3, "kinds": "channel", "paced": False, "commit_s": 0.01,
+            "get_s": 0.5, "send_s": 0.005, "turn_s": 0.3, "boot_s": 0.01, "beat_s": 10.0,
+            "backlog": 250, "think_s": 0.02, "burst": 4, "duplicates": 0.3, "twins": 0.5,
+            "sizes_unknown": 0.13822, "sizes_wrong": 0.01503, "fetch_faults": 0.06014,
+            "upload_faults": 0.08418, "refusals": 0.04321, "no_memory": 0.00491, "slow": 0.03346,
+            "missing": 0.00534, "kills": 9.96421, "stalls": 1.32827, "refused_chats": 0.4553,
+            "complaints": 0.20849, "probes": 0.15186, "links": 0.82658,
+        },
+        steps=2500,
+    ),
+    Regression(
+        54,
+        "a bot whose lanes pause let a suspect's bytes go when all had had their turns, and nobody "
+        "took the memory",
+        {
+            "workers": 5, "slots": 16, "cache_pages": 32, "cache_items": 1, "ttl_s": 1.0,
+            "horizon_s": 0.0, "starve_after_s": 60.0, "retry_cap_s": 5.0, "cut_through": True,
+            "bots": 12, "buckets": 2, "speed": 30.0, "commit_s": 0.3, "turn_s": 0.1,
+            "boot_s": 0.01, "beat_s": 3.0, "backlog": 250, "think_s": 0.02, "burst": 40,
+            "duplicates": 0.3, "claims": 0.26089, "false_claims": 0.04549,
+            "sizes_unknown": 0.54862, "priorities": 0.44532, "wakes": 0.09482,
+            "prefixes": 0.05344, "fetch_faults": 0.16515, "doubts": 0.00425, "deaths": 0.01088,
+            "hangs": 0.00078, "no_memory": 0.00394, "slow": 0.03839, "missing": 0.00693,
+            "poison": 0.02606, "stale_reports": 0.29973, "boot_faults": 0.08065,
+            "kills": 5.66389, "stalls": 0.12076, "outages": 0.16201, "silences": 0.94553,
+            "revocations": 0.74177, "overwrites": 9.37024, "drains": 0.1185, "probes": 0.13207,
+            "spoilings": 1.73171,
+        },
+        steps=5000,
+    ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ Name = tuple[str, str, str, Kind]
 class NewJob:
     """A submit for one job, as the API judged it."""
 
-    __slots__ = ("etag", "name", "priority", "sha256", "size_bytes")
+    __slots__ = ("etag", "is_probe", "name", "priority", "sha256", "size_bytes")
 
     def __init__(
         self,
@@ -21,20 +21,24 @@ class NewJob:
         size_bytes: int | None = None,
         etag: str | None = None,
         priority: int | None = None,
+        *,
+        is_probe: bool = False,
     ) -> None:
         self.name = name
         self.sha256 = sha256
         self.size_bytes = size_bytes
         self.etag = etag
         self.priority = priority
+        self.is_probe = is_probe
 
 
 class Row:
     """A job as the store has it."""
 
     __slots__ = (
-        "attempt", "claimed", "code", "created", "forgotten", "id", "is_put_back", "is_retried",
-        "life", "maybe_sent", "name", "not_before", "priority", "sha256", "size_bytes", "state",
+        "attempt", "claimed", "code", "created", "forgotten", "id", "is_probe", "is_put_back",
+        "is_retried", "life", "maybe_sent", "name", "not_before", "priority", "sha256",
+        "size_bytes", "state",
     )  # fmt: skip
 
     def __init__(self, job_id: JobId, new: NewJob, now: float, life: int) -> None:
@@ -44,6 +48,8 @@ class Row:
         self.claimed = new.sha256 is not None
         self.size_bytes = new.size_bytes
         self.priority = new.priority
+        self.is_probe = new.is_probe
+        """It finds out whether a file_id that is ready is still good."""
         self.created = now
         self.state = JobState.QUEUED
         self.attempt = 0
@@ -76,7 +82,7 @@ class Row:
             self.id, bot, bucket, key, kind, self.created, self.priority,
             self.sha256 if self.claimed else None, self.claimed, self.size_bytes,
             etag, etag_sha256, self.attempt, self.maybe_sent,
-            not_before=not_before, state=self.state,
+            is_probe=self.is_probe, not_before=not_before, state=self.state,
         )  # fmt: skip
 
     def fresh_job(self) -> Job:

@@ -1,4 +1,5 @@
-"""What children send to Telegram: out of memory, behind a download, or through a window.
+"""What children send to Telegram: out of memory, behind a download, through a window, or without
+any bytes.
 
 An upload that follows, or is relayed, keeps its last byte until it is sealed: nobody knows before
 what it sends.
@@ -12,9 +13,11 @@ from tests.simulation.bucket import Bucket
 from tests.simulation.children import Child, Children, Work
 from tests.simulation.invariants import Violation
 from tests.simulation.memory import Memory
+from tests.simulation.messages import file_id_of
 from tests.simulation.swarm import Swarm
 from tests.simulation.telegram import BEFORE_THE_LAST_BYTE, Letter, Telegram
 from tests.simulation.timeline import Timeline
+from tests.simulation.ways import Ways
 
 
 class Sends:
@@ -29,15 +32,19 @@ class Sends:
         children: Children,
         bucket: Bucket,
         telegram: Telegram,
+        ways: Ways,
         dice: Random,
         meet_fate: Callable[[Work, float, str], float],
     ) -> None:
         self.swarm = swarm
         self._timeline, self._put, self._memory = timeline, put, memory
         self._children, self._bucket, self._telegram = children, bucket, telegram
+        self._ways = ways
+        self.content_of: Callable[[int], str]
+        """Set by the world: what the engine takes a job for."""
         self._dice, self._random = dice, dice.random
         self._meet_fate = meet_fate
-        telegram.answered = self._answered
+        telegram.answered, telegram.fetch = self._answered, self._behind
         children.lose = telegram.lose
 
     # -- beginnings ------------------------------------------------------------------------------
@@ -100,6 +107,21 @@ class Sends:
         else:
             self._timeline.after(took_s, self._passed, work)
             self._may_be_cut(work)
+
+    def light(self, child: Child, verb: verbs.Light) -> None:
+        """Without bytes."""
+        self._telegram.send_begins(verb)
+        content = self._telegram.messages.content(verb) or self.content_of(verb.job)
+        work = self._children.take(child, verb, (verb.bot, content, verb.kind))
+        if not work.is_alive or child.is_hung:
+            return
+        work.content = content
+        self._finish(work)
+
+    def _behind(self, verb: verbs.Link) -> str:
+        """What Telegram finds behind a URL; "" when it finds nothing."""
+        found = self._bucket.objects.get((verb.bucket, verb.key))
+        return "" if found is None or verb.bucket in self._bucket.outages else found.content
 
     # -- on the way ------------------------------------------------------------------------------
 
@@ -179,7 +201,8 @@ class Sends:
 
     def _finish(self, work: Work) -> None:
         took_s = self.swarm.send_s * (0.5 + self._random())
-        took_s = self._meet_fate(work, took_s, work.content)
+        touched = "" if isinstance(work.verb, verbs.Light) else work.content
+        took_s = self._meet_fate(work, took_s, touched)
         work.letter = Letter(work.verb, work.content, self._timeline.now, work)
         if self._random() < self.swarm.upload_faults:
             work.letter.code = self._dice.choice(BEFORE_THE_LAST_BYTE)
@@ -204,10 +227,12 @@ class Sends:
         if not work.may_speak:
             return False
         task = letter.verb.task
+        if isinstance(letter.verb, verbs.Light):
+            self._ways.answered(letter.verb, letter.code)
         answer_s = self._timeline.now - letter.received if letter.received else 0.0
         if not letter.code:
             self._telegram.serve_late()
-            name = f"F{letter.message}"
+            name = file_id_of(letter.message)
             self._children.say(work, reports.Uploaded(
                 task, name, name, letter.verb.kind, letter.message, answer_s
             ))  # fmt: skip

@@ -451,6 +451,79 @@ SLIPS: tuple[Slip, ...] = (
         "is_believed = FAULTS[code].is_verdict and trouble.failed_with == code",
         "is_believed = FAULTS[code].is_verdict",
     ),
+    # Ways without bytes.
+    Slip(
+        "does not record that a message is gone",
+        "a deleted message is forwarded for ever, and the job is never ready",
+        "desk.py",
+        "                self.out.append(records.MessageGone(*content, chat_id, message_id))\n",
+        "                del chat_id, message_id\n",
+    ),
+    Slip(
+        "does not record that a file_id is stale",
+        "clients go on sending what Telegram refuses, and the probe is repeated without end",
+        "desk.py",
+        "                self.out.append(records.FileIdStale(*content, file_id, detail))\n",
+        "                del file_id\n",
+    ),
+    Slip(
+        "forgets which URLs were refused",
+        "Telegram is given a URL again that it remembers as a failure for days",
+        "links.py",
+        "        self._refused[job.bucket, job.key] = now + REFUSED_S\n",
+        "        self._refused[job.bucket, job.key] = now\n",
+    ),
+    Slip(
+        "gives URLs of every bucket",
+        "a bucket that is nobody's business gets public URLs",
+        "links.py",
+        "        if job.about is not None or job.bucket not in credit.buckets:\n",
+        "        if job.about is not None:\n",
+    ),
+    Slip(
+        "joins a probe as ready at once",
+        "no file_id is ever proven, and a user finds out which are stale",
+        "downloads.py",
+        "            return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
+        "            return None\n",
+    ),
+    Slip(
+        "proves every file_id",
+        "whoever submits a media that is ready has it sent once more",
+        "downloads.py",
+        "            return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
+        "            return ByFileId(answer.file_id, answer.actual_kind)\n",
+    ),
+    Slip(
+        "closes a lane for the chat that a message is in",
+        "one warm-up chat that was deleted stops the others",
+        "verdicts.py",
+        "            case Remedy.CLOSE_CHAT if self.leads_nowhere(sending, fault):\n",
+        "            case Remedy.CLOSE_CHAT if fault is None:\n",
+    ),
+    Slip(
+        "gives a job up whose way leads nowhere",
+        "a media that is in the bucket fails, because a message was deleted",
+        "uploads.py",
+        "        if self._verdicts.leads_nowhere(sending, FAULTS[report.code]):\n",
+        "        if self._verdicts.leads_nowhere(sending, FAULTS[report.code]) and not job.claimed:\n",
+    ),
+    Slip(
+        "keeps what the catalogue said of a way that leads nowhere",
+        "a media whose file_id is stale is downloaded, though its message is there",
+        "desk.py",
+        '                raise AssertionError(f"{job} has no shortcut")\n'
+        "        self.release(job, now, code, detail)\n",
+        '                raise AssertionError(f"{job} has no shortcut")\n'
+        "        self.put_back(job, now, code, detail)\n",
+    ),
+    Slip(
+        "counts the bytes of what is sent without any",
+        "bots fetch less ahead than they may",
+        "desk.py",
+        "        if job.phase in UNDER_WAY and job.is_light != was_light:\n",
+        "        if job.phase in UNDER_WAY and job.relay and job.is_light != was_light:\n",
+    ),
     # Listings and stops.
     Slip(
         "fetches after a stop was asked for",

@@ -17,6 +17,7 @@ from prewarmd.core import commands, events
 from prewarmd.core.jobs import TRANSITIONS, JobEvent, JobId, JobState, Kind
 from prewarmd.core.policy import EnginePolicy
 from tests.simulation import invariants
+from tests.simulation.catalogue import Media, What
 from tests.simulation.ledger import Ledger
 from tests.simulation.rows import Batch, Name, NewJob, Row
 from tests.simulation.swarm import Swarm
@@ -190,6 +191,7 @@ class Store:
 
     def _job(self, row: Row, *, loading: bool = False) -> Any:
         row.life = self.life
+        self.ledger.ways.admit(row.id)
         not_before = row.not_before
         if loading and row.maybe_sent and row.state is JobState.QUEUED:
             not_before = self._timeline.now + ORPHAN_DELAY_S
@@ -212,11 +214,10 @@ class Store:
         if known is not None:
             return known.id
         content = new.sha256 or self._unchanged(new)
-        ready = content is not None and (new.name[0], content, new.name[3]) in ledger.catalogue
+        ready = ledger.catalogue.is_ready((new.name[0], content, new.name[3]))
         if ready and (same := ledger.ready.get((new.name, content))):
             return same
-        row = Row(JobId(len(self.rows) + 1), new, self._timeline.now, self.life)
-        self.rows.append(row)
+        row = self._insert(new)
         if ready:
             row.state, row.sha256 = JobState.READY, content
             ledger.ready[new.name, content] = row.id
@@ -224,6 +225,11 @@ class Store:
             ledger.unfinish(row)
             created.append(row)
         return row.id
+
+    def _insert(self, new: NewJob) -> Row:
+        row = Row(JobId(len(self.rows) + 1), new, self._timeline.now, self.life)
+        self.rows.append(row)
+        return row
 
     def _known(self, name: Name, claim: str | None) -> Row | None:
         known = self.ledger.names.get(name)
@@ -239,6 +245,32 @@ class Store:
         lately = new.etag is None and self._timeline.now < at + self._policy.ttl_s
         return content if lately or new.etag == etag else None
 
+    def complain(self, what: What, file_id: str | None) -> list[JobId]:
+        """At its commit: a client says that a file_id is good no more, this one if it names one.
+        The job that is to find another; none when there is another already."""
+        media = self.ledger.catalogue.find(what)
+        if media is None or (not media.is_stale and file_id not in (None, media.file_id)):
+            return []
+        self.ledger.catalogue.spoil(what, media.file_id)
+        return self.submit([self._again(media)])
+
+    def probe(self, what: What) -> None:
+        """At its commit: a job is to find out whether the file_id of a ready content is good."""
+        media = self.ledger.catalogue.find(what)
+        if media is None or media.is_stale:
+            return
+        row = self._insert(self._again(media, is_probe=True))
+        self.ledger.unfinish(row)
+        self._put(events.Admitted([self._job(row)]))
+
+    def _again(self, media: Media, *, is_probe: bool = False) -> NewJob:
+        """A submit of the object by which a media became ready, and of what it held then."""
+        origin = self.rows[media.job - 1]
+        priority = 0 if is_probe else None
+        return NewJob(
+            origin.name, origin.sha256, media.size_bytes, None, priority, is_probe=is_probe
+        )
+
     def open_batch(self, asked: tuple[str, str, str, int]) -> None:
         """At its commit: a bot's prefix of a bucket, with so many keys, is acknowledged."""
         bot, bucket, prefix, keys = asked
@@ -253,6 +285,8 @@ class Store:
         if row.state in (JobState.QUEUED, JobState.WAITING):
             row.state = invariants.record_is_allowed(row, JobEvent.CANCELLED)
             row.forgotten = True
+            if row.is_probe:
+                self.ledger.catalogue.excuse((row.name[0], row.sha256, row.name[3]))
             self.ledger.finish(row)
             self._put(events.Forgotten(job))
 
@@ -275,8 +309,9 @@ class Store:
         self.replied(reply)
 
     def _recall(self, asked: commands.Recall) -> None:
-        ready = (asked.bot, asked.sha256, asked.kind) in self.ledger.catalogue
-        self._put(events.Recalled(asked.job, asked.sha256, ready))
+        answer = self.ledger.catalogue.answer(asked)
+        self.ledger.ways.offer(answer)
+        self._put(answer)
 
     def _page(self, page: commands.SubmitPage) -> None:
         batch = self.batches[page.batch - 1]

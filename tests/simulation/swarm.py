@@ -120,6 +120,17 @@ class Swarm:
     overwrites: float = 0.0
     crashes: float = 0.0
     drains: float = 0.0
+    # Ways without bytes.
+    complaints: float = 0.0
+    """Share of the clients' doings in which one says that a file_id is stale..."""
+    probes: float = 0.0
+    """...and of those in which one is to be proven."""
+    links: float = 0.0
+    """Share of bots that may give Telegram URLs."""
+    url_refusals: float = 0.0
+    deletions: float = 0.0
+    """Messages go, some at a time, as the weather does; file_ids likewise."""
+    spoilings: float = 0.0
 
     @classmethod
     def draw(cls, seed: int) -> Self:
@@ -195,9 +206,19 @@ class Swarm:
     def specs(self) -> list[BotSpec]:
         """The bots, and the chats they may send to; every chat has one bot."""
         return [
-            BotSpec(f"bot{bot}", tuple(self._chat(bot, chat) for chat in range(self.chats)))
+            BotSpec(
+                f"bot{bot}",
+                tuple(self._chat(bot, chat) for chat in range(self.chats)),
+                self._links(bot),
+            )
             for bot in range(self.bots)
         ]
+
+    def _links(self, bot: int) -> tuple[str, ...]:
+        """The buckets of which a bot may give URLs: the first one, and half of the others."""
+        if bot >= round(self.links * self.bots):
+            return ()
+        return tuple(f"m{bucket}" for bucket in range(self.buckets) if bucket % 2 == 0)
 
     def _chat(self, bot: int, chat: int) -> tuple[int, str | None]:
         number = 1000 * (bot + 1) + chat
@@ -249,7 +270,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 _TROUBLES = (
     "fetch_faults", "upload_faults", "doubts", "refusals", "deaths", "hangs", "no_memory", "slow",
-    "poison", "stale_reports", "boot_faults",
+    "poison", "stale_reports", "boot_faults", "url_refusals",
 )  # fmt: skip
 """Troubles of verbs: what stops when a world is to heal."""
 _RATES: dict[str, tuple[float, float]] = {
@@ -285,4 +306,10 @@ _RATES: dict[str, tuple[float, float]] = {
     "crashes": (0.05, 2.0),
     "drains": (0.05, 1.0),
     "refused_kinds": (0.1, 2.0),
+    "complaints": (0.01, 0.3),
+    "probes": (0.01, 0.3),
+    "links": (0.3, 1.0),
+    "url_refusals": (0.01, 0.5),
+    "deletions": (0.3, 10.0),
+    "spoilings": (0.3, 10.0),
 }

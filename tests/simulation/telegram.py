@@ -15,16 +15,18 @@ from random import Random
 
 from prewarmd.core.extents import PAGE
 from prewarmd.core.policy import BotSpec
-from prewarmd.core.verbs import Relay, Upload
+from prewarmd.core.verbs import Forward, Light, Link, Relay, Resend, Upload
 from prewarmd.sandbox.flood import NOBODY_HEARS, Flood, Send, Ticket
 from prewarmd.sandbox.flood_policy import FloodPolicy
 from prewarmd.sandbox.flood_verdict import FLOODS, Shape
 from tests.simulation import invariants
+from tests.simulation.messages import Messages
 from tests.simulation.swarm import Swarm
 from tests.simulation.timeline import Timeline
 
 What = tuple[str, str, str]
 """(bot, content, kind)."""
+Verb = Upload | Relay | Light
 
 REFUSALS = ("MediaRefused", "RequestRefused", "PhotoNotProcessed", "UnknownRefusal")
 CHAT_REFUSALS = ("ChatRefused", "ChatNotFound")
@@ -48,12 +50,12 @@ PAUSE_S_MAX = 300.0
 
 
 class Letter:
-    """An upload from its last byte to its answer."""
+    """An upload from its last byte to its answer, or whatever is sent in the place of one."""
 
-    __slots__ = ("began", "code", "content", "is_gone", "message", "moved_to", "received",
-        "retry_after_s", "ticket", "verb", "work")  # fmt: skip
+    __slots__ = ("began", "code", "content", "is_gone", "is_of_target", "message", "moved_to",
+        "received", "retry_after_s", "ticket", "verb", "work")  # fmt: skip
 
-    def __init__(self, verb: Upload | Relay, content: str, began: float, work: object) -> None:
+    def __init__(self, verb: Verb, content: str, began: float, work: object) -> None:
         self.verb = verb
         self.content = content
         self.began = began
@@ -65,6 +67,8 @@ class Letter:
         """Of `core.faults`; "" for success."""
         self.retry_after_s = 0.0
         self.moved_to = 0
+        self.is_of_target = False
+        """The chat that it is for has refused it."""
         self.message = 0
         self.ticket: Ticket | None = None
         self.is_gone = False
@@ -84,6 +88,11 @@ class Telegram:
         """Every warm-up chat as it is now: (bot, chat)."""
         self.answered: Callable[[Letter], bool]
         """Set by `transfers`: an answer arrives; whether anybody is there to hear it."""
+        self.fetch: Callable[[Link], str]
+        """Set by `transfers`: the content that is behind a URL now."""
+        self.renewals: Callable[[What], int]
+        """Set by `ledger`: how often a content may have been sent again on purpose."""
+        self.messages = Messages(dice)
         self.delivered: dict[What, int] = {}
         self.unsettled: dict[int, tuple[str, int, str, str]] = {}
         """message -> (bot, chat, content, kind)."""
@@ -94,6 +103,8 @@ class Telegram:
         shortest."""
         self.revoked: dict[str, bool] = {}
         self.refusing: dict[tuple[str, int], str] = {}
+        self.heard_refusing: set[tuple[str, int]] = set()
+        """Chats that were ever heard to refuse."""
         self.refusing_kinds: set[tuple[str, int, str]] = set()
         self.moved: dict[tuple[str, int], int] = {}
         self.silence = ""
@@ -124,6 +135,7 @@ class Telegram:
         if bot in self.revoked:
             return "", "Unauthorized"
         if code := self.refusing.get((bot, chat_id)):
+            self.heard_refusing.add((bot, chat_id))
             return "", code
         return self.chats.get((bot, chat_id)) or ("private" if chat_id > 0 else "channel"), ""
 
@@ -132,8 +144,8 @@ class Telegram:
         if self.swarm.refusals and self._dice.random() < self.swarm.refusals:
             self._refused[content] = self._dice.choice(REFUSALS)
 
-    def send_begins(self, verb: Upload | Relay) -> None:
-        """An upload starts."""
+    def send_begins(self, verb: Verb) -> None:
+        """An upload starts, or what is sent in the place of one."""
         bot, chat_id = verb.bot, verb.chat_id
         refused_until = self._kinds_refused.get((bot, chat_id, verb.kind), 0.0)
         invariants.refusal_is_obeyed(verb, self._timeline.now, refused_until)
@@ -196,13 +208,14 @@ class Telegram:
         letter.received = self._timeline.now
         letter.code = self._refusal(letter)
         if not letter.code and self._dice.random() < self.swarm.upload_faults:
-            letter.code = self._fault(letter.verb.job, self._dice.choice(NOT_DELIVERED))
+            letter.code = self._fault(letter.verb, self._dice.choice(NOT_DELIVERED))
         if letter.code:
             wait_s = PATIENCE_S if letter.code == "NoAnswer" else SOON_S
             self._timeline.after(wait_s, self._answer, letter)
             return
         verb, now = letter.verb, self._timeline.now
-        send = Send(verb.bot, verb.chat_id, verb.size_bytes)
+        size_bytes = 0 if isinstance(verb, Light) else verb.size_bytes
+        send = Send(verb.bot, verb.chat_id, size_bytes)
         letter.ticket = ticket = self.flood.arrive(send, now, letter.began)
         if self.flood.tally.violations > self._violations:
             self._violations = self.flood.tally.violations
@@ -225,13 +238,38 @@ class Telegram:
             letter.moved_to = self.moved[chat]
             return "ChatMigrated"
         if chat in self.refusing:
+            letter.is_of_target = True
             return self.refusing[chat]
         if (*chat, verb.kind) in self.refusing_kinds:
             return "KindRefused"
+        if isinstance(verb, Light) and (code := self._dead_end(letter, verb)):
+            return code
         code = self._refused.get(letter.content, "")
-        return self._fault(verb.job, code) if code else ""
+        return self._fault(verb, code) if code else ""
 
-    def _fault(self, job: int, code: str) -> str:
+    def _dead_end(self, letter: Letter, verb: Light) -> str:
+        """Why what is sent without bytes cannot be had; mostly ""."""
+        match verb:
+            case Forward():
+                source = (verb.bot, verb.from_chat_id)
+                if source in self.moved:
+                    letter.moved_to = self.moved[source]
+                    return "ChatMigrated"
+                if source in self.refusing:
+                    return self.refusing[source]
+                return "" if self.messages.forwards(verb) else "MessageGone"
+            case Resend():
+                return "" if self.messages.resends(verb) else "MediaRefused"
+            case Link():
+                is_there = self.fetch(verb) == letter.content
+                is_lost = bool(self.swarm.url_refusals)
+                is_lost = is_lost and self._dice.random() < self.swarm.url_refusals
+                return "" if is_there and not is_lost else "UrlRefused"
+
+    def _fault(self, verb: Verb, code: str) -> str:
+        job = verb.job
+        if isinstance(verb, Light) and code in {*FOR_GOOD, *TWICE}:
+            return code  # it refuses the way by which it was sent
         told = (job, code)
         if code in FOR_GOOD or told in self._told_once:
             self.told.add(told)
@@ -254,7 +292,7 @@ class Telegram:
             if letter.code == "NoAnswer":
                 wait_s = max(wait_s, PATIENCE_S)
         elif verdict.shape is Shape.RESTART:
-            letter.code = self._fault(letter.verb.job, "TelegramError")
+            letter.code = self._fault(letter.verb, "TelegramError")
         else:
             letter.code = "TooManyRequests"
             letter.retry_after_s = float(verdict.retry_after_s)
@@ -265,6 +303,8 @@ class Telegram:
         heard = self.answered(letter)
         if heard:
             self._note_kind(letter)
+            if letter.is_of_target:
+                self.heard_refusing.add((letter.verb.bot, letter.verb.chat_id))
         ticket = letter.ticket
         if ticket is None:
             return
@@ -287,14 +327,18 @@ class Telegram:
         what = (verb.bot, letter.content, verb.kind)
         times = self.delivered[what] = self.delivered.get(what, 0) + 1
         if times > 1:
-            invariants.duplicate_is_explained(what, times, self._doubts.get(what, 0))
+            doubts = self._doubts.get(what, 0)
+            invariants.duplicate_is_explained(what, times, doubts, self.renewals(what))
         doubtful = self._dice.random() < self.swarm.doubts
         if doubtful:
-            letter.code = self._fault(verb.job, self._dice.choice(DOUBTFUL))
+            letter.code = self._fault(verb, self._dice.choice(DOUBTFUL))
         if doubtful or letter.is_gone:
             self.doubt(what)
         else:
             letter.message = self._messages
+            self.messages.keep(letter.message, verb.bot, verb.chat_id, letter.content, verb.kind)
+            if isinstance(verb, Light):
+                self.messages.unseen.add(letter.message)
             self.unsettled[letter.message] = (verb.bot, verb.chat_id, letter.content, verb.kind)
 
     def _note_kind(self, letter: Letter) -> None:

@@ -17,6 +17,7 @@ from tests.simulation.sends import Sends
 from tests.simulation.swarm import Swarm
 from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
+from tests.simulation.ways import Ways
 
 SLOW_FACTOR = 100.0
 
@@ -37,6 +38,7 @@ class Transfers:
         children: Children,
         bucket: Bucket,
         telegram: Telegram,
+        ways: Ways,
         dice: Random,
     ) -> None:
         self.swarm = swarm
@@ -44,7 +46,7 @@ class Transfers:
         self._children, self._bucket, self._telegram = children, bucket, telegram
         self._dice, self._random = dice, dice.random
         self.sends = Sends(
-            swarm, timeline, put, memory, children, bucket, telegram, dice, self._meet_fate
+            swarm, timeline, put, memory, children, bucket, telegram, ways, dice, self._meet_fate
         )
         self._begin: dict[type, Callable[[Child, Any], None]] = {
             verbs.Fetch: self._fetch,
@@ -52,6 +54,9 @@ class Transfers:
             verbs.Drop: self._drop,
             verbs.Upload: self.sends.upload,
             verbs.Relay: self.sends.relay,
+            verbs.Forward: self.sends.light,
+            verbs.Resend: self.sends.light,
+            verbs.Link: self.sends.light,
             verbs.Seal: self.sends.seal,
             verbs.List: self._list,
             verbs.Head: self._head,

@@ -65,6 +65,8 @@ class Weather:
             (swarm.crashes, self._crash),
             (swarm.drains, self._drain),
             (swarm.refused_kinds, self._refuse_kind),
+            (swarm.deletions, self._telegram.messages.delete),
+            (swarm.spoilings, self._telegram.messages.spoil),
         ]
         self._coming = [
             (steps + self._gap(rate), next(self._number), rate, what)

@@ -28,6 +28,7 @@ from tests.simulation.swarm import Swarm
 from tests.simulation.telegram import Telegram
 from tests.simulation.timeline import Timeline
 from tests.simulation.transfers import Transfers
+from tests.simulation.ways import Ways
 from tests.simulation.weather import Weather
 
 CHECK_STEPS = 2500
@@ -36,7 +37,9 @@ LOOK_TURNS, LOOK_BUSY_TURNS, BUSY = 20, 4, 10
 """Between two looks at who had which turn; less where more than so much was decided."""
 SETTLE_S = 10.0
 STOP_TOLERANCE_S = 1.0
-BEGINS = frozenset({verbs.Fetch, verbs.Upload, verbs.Relay, verbs.List, verbs.Head, verbs.AskChat})
+BEGINS = frozenset({verbs.Fetch, *justice.SENDS, verbs.List, verbs.Head, verbs.AskChat})
+CHOSEN = (verbs.Fetch, verbs.Relay, verbs.Forward, verbs.Resend, verbs.Link)
+"""What says which way a job goes."""
 TICK = (events.Ticked(),)
 FOREVER = float("inf")
 
@@ -72,16 +75,18 @@ class World:
         self.bucket = Bucket(swarm, self.telegram.like, dice("bucket"))
         self.memory = Memory(swarm.cache_pages)
         self.children = Children(swarm, timeline, put, self.memory, dice("children"))
+        self.ways = Ways(self.specs, timeline)
         ledger = Ledger(
-            self.policy, timeline, self.bucket, self.telegram, self.children.guilt.seems
+            self.policy, timeline, self.bucket, self.telegram, self.ways, self.children.guilt.seems
         )
         self.store = Store(
             swarm, self.policy, timeline, put, ledger, self.children.guilt.forgive, dice("store")
         )
         self.transfers = Transfers(
-            swarm, timeline, put, self.memory, self.children, self.bucket, self.telegram,
+            swarm, timeline, put, self.memory, self.children, self.bucket, self.telegram, self.ways,
             dice("transfers"),
         )  # fmt: skip
+        self.transfers.sends.content_of = self._content_of
         self.clients = Clients(swarm, timeline, put, self.bucket, self.store, dice("clients"))
         self.weather = Weather(
             swarm, timeline, self.children, self.store, self.bucket, self.telegram, dice("weather")
@@ -118,6 +123,7 @@ class World:
         holds = self.store.ledger.holds.items()
         self.telegram.crash({chat: hold.until for chat, hold in holds})
         self.clients.crash()
+        self.ways.crash()
         self.inbox.clear()
         self.start()
 
@@ -189,7 +195,7 @@ class World:
         """Everything that costs too much for every step."""
         if self.is_over:
             return
-        peek.check(self.engine, self.timeline.now)
+        peek.check(self.engine, self.telegram, self.timeline.now)
         invariants.acknowledged_is_stored(self.clients.acknowledged, len(self.store.rows))
         admitted = {
             job.id for one in self.inbox if isinstance(one, events.Admitted) for job in one.jobs
@@ -274,6 +280,7 @@ class World:
         rests = self._is_draining or self.engine.stalled or commands.Finish in map(type, out)
         if self.turns % every == 0 and not rests:
             self._justice.look(out, now)
+            peek.lanes_are_as_told(self.engine, self.telegram)
         if out:
             if silence is not None:
                 silence.check(out, now)
@@ -304,9 +311,14 @@ class World:
         if (self._is_draining or self.store.is_stalled) and type(command.verb) in BEGINS:
             why = "draining" if self._is_draining else "stalled"
             invariants.nothing_begins(why, command.verb)
-        if isinstance(command.verb, verbs.Upload | verbs.Relay):
+        if isinstance(command.verb, justice.SENDS):
             self._justice.sent(command.verb)
+        if isinstance(command.verb, CHOSEN):
+            self.ways.take(command.verb, self.store.rows[command.verb.job - 1])
         self.transfers.tell(command)
+
+    def _content_of(self, job: int) -> str:
+        return peek.content_of(self.engine, job)
 
     def _performers_of(self) -> Performers:
         write = self.store.unwritten.append
