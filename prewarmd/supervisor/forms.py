@@ -123,7 +123,8 @@ def moment(query: Mapping[str, str], name: str) -> float:
     if _UNIX.fullmatch(text):
         return float(text)
     try:
-        found = datetime.fromisoformat(text)
+        # Without hyphens, milliseconds would pass for a date.
+        found = datetime.fromisoformat(text if "-" in text else "")
         unix = found.timestamp()
     except (ValueError, OverflowError):
         raise ProblemError(
