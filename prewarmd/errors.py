@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     IO = 74
     """The state directory cannot be written, or the socket or address not be listened at."""
     BUSY = 75
-    """Another daemon owns this state directory, or listens at this socket."""
+    """Another daemon owns this state directory, listens at this socket, or uses this bot."""
     CONFIG = 78
     """The configuration is wrong; every mistake is listed."""
     INTERRUPTED = 130
@@ -67,7 +67,7 @@ class ConfigError(PrewarmdError):
 
 
 class AlreadyRunningError(PrewarmdError):
-    """Another daemon holds the lock of this state directory, or listens at its socket."""
+    """A daemon holds the lock of this state directory, listens at its socket, or uses its bot."""
 
     exit_code = ExitCode.BUSY
 

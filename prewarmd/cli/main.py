@@ -17,7 +17,7 @@ from prewarmd.cli.interrupt import at_once, end_at_once
 from prewarmd.errors import ConfigError, ExitCode, PrewarmdError
 
 COMMANDS = (
-    "run", "warm", "status", "jobs", "lookup", "config", "doctor", "sandbox", "demo",
+    "run", "warm", "status", "jobs", "lookup", "bots", "config", "doctor", "sandbox", "demo",
 )  # fmt: skip
 """Each is `prewarmd.cli.<name>.<name>`: a function, or a Typer of further ones."""
 

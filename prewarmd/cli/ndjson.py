@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from prewarmd.cli.client import InvalidError
-from prewarmd.supervisor.forms import JOBS_PER_BATCH, Judge, ProblemError
+from prewarmd.supervisor.forms import ITEMS_MAX, Judge, ProblemError
 
 LINE_BYTES_MAX = 64 << 10
 Item = tuple[str, dict[str, Any]]
@@ -46,7 +46,7 @@ def items(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterator[Item]:
 def judged(found: Iterable[Item], bots: Collection[str]) -> Iterator[Item]:
     """The same, each found good; InvalidError names the first that is not."""
     source = iter(found)
-    while page := list(islice(source, JOBS_PER_BATCH)):
+    while page := list(islice(source, ITEMS_MAX)):
         buckets = {job.get("bucket") for _, job in page}
         judge = Judge(bots, ("", *(each for each in buckets if isinstance(each, str))))
         try:

@@ -14,16 +14,17 @@ from prewarmd.core.content import SHA256
 from prewarmd.core.jobs import JobId, JobState, Kind, parse_public_id, public_id
 from prewarmd.store.base import JobQuery, JobRow, JobStore, MediaRow
 from prewarmd.supervisor.clock import iso
-from prewarmd.supervisor.forms import Judge, Prefix, ProblemError, check_parameters
+from prewarmd.supervisor.forms import Judge, Prefix, ProblemError, check_parameters, page_limit
 from prewarmd.supervisor.intake import Intake
+from prewarmd.supervisor.kept_messages import KeptMessages
 from prewarmd.supervisor.problems import Handler, answer, problem
 from prewarmd.supervisor.status import Status
 from prewarmd.telemetry.metrics import Metrics
 
-PAGE_MAX = 1000
 _PARAMETERS = {
     ("GET", "/v1/jobs"): ("state", "bot", "limit", "cursor"),
     ("GET", "/v1/media"): ("bot", "key", "bucket", "kind"),
+    ("GET", "/v1/bots/{bot}/messages"): ("before", "cursor", "limit"),
 }
 """What a query may name; on any other route it may name nothing."""
 
@@ -103,6 +104,7 @@ class Api:
                 web.get("/v1/media/{bot}/{sha256}/{kind}", self._media),
                 web.post("/v1/media/{bot}/{sha256}/{kind}/stale", self._stale),
                 web.get("/v1/media", self._media_by_key),
+                *KeptMessages(self._store, self._judge).routes,
                 web.get("/v1/status", self._look),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
@@ -138,13 +140,11 @@ class Api:
         before = parse_public_id(cursor) if cursor else None
         if cursor and before is None:
             raise ProblemError(422, "Invalid", "cursor: is none that was given out")
-        limit = query.get("limit", "100")
-        if not limit.isdecimal() or not 1 <= int(limit) <= PAGE_MAX:
-            raise ProblemError(422, "Invalid", f"limit: must be 1 to {PAGE_MAX}")
+        limit = page_limit(query)
         rows = await self._store.jobs(
-            JobQuery(JobState(state) if state else None, query.get("bot"), before, int(limit))
+            JobQuery(JobState(state) if state else None, query.get("bot"), before, limit)
         )
-        more = public_id(rows[-1].id) if len(rows) == int(limit) else None
+        more = public_id(rows[-1].id) if len(rows) == limit else None
         return answer({"jobs": [job_json(row) for row in rows], "next": more})
 
     def _id(self, request: web.Request) -> JobId:

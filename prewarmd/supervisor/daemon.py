@@ -163,7 +163,10 @@ class Daemon:
             stack.push_async_callback(processes.close)
             pattern = KeyPattern.parse(config.r2.key_pattern) if config.r2.key_pattern else None
             intake = Intake(loop, store, pattern)
-            status = Status(loop, store, processes, arena, board, observer, __version__)
+            status = Status(
+                loop, store, processes, arena, board, observer, __version__,
+                config.telegram.api_base,
+            )  # fmt: skip
             judge = Judge({bot.slug for bot in config.bots}, config.r2.all_buckets)
             api = Api(intake, store, status, metrics, judge)
             orphans = await store.adopt_orphans()

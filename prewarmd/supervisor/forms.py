@@ -3,8 +3,10 @@
 Every refusal names the field and the rule; a batch with one bad job names its index.
 """
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -15,7 +17,9 @@ from prewarmd.core.content import SHA256, check_key, kind_of
 from prewarmd.core.jobs import Kind
 from prewarmd.store.base import NewJob
 
-JOBS_PER_BATCH = 1000
+ITEMS_MAX = 1000
+"""Of what one body lists, and of what one page of an answer holds."""
+_UNIX = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 
 
 class ProblemError(Exception):
@@ -34,6 +38,7 @@ class _Form(BaseModel):
 
 
 _Side = Annotated[int, Field(ge=1, le=SIDE_MAX)]
+_Number = Annotated[int, Field(ge=1, le=1 << 53)]
 
 
 class JobForm(_Form):
@@ -67,9 +72,17 @@ class StaleForm(_Form):
     file_id: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
 
 
+class GoneForm(_Form):
+    """A message that is deleted, as `KeptMessages` named it."""
+
+    media: _Number
+    message_id: _Number
+
+
 _JOB = TypeAdapter(JobForm)
 _PREFIX = TypeAdapter(PrefixForm)
 _STALE = TypeAdapter(StaleForm)
+_GONE = TypeAdapter(GoneForm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +113,48 @@ def check_parameters(given: Iterable[str], known: Collection[str]) -> None:
             raise ProblemError(400, "UnknownParameter", rule, field=name)
 
 
+def page_limit(query: Mapping[str, str]) -> int:
+    """How many a page is to hold, 100 when a query does not say."""
+    text = query.get("limit", "100")
+    if len(text) > 4 or not text.isdecimal() or not 1 <= int(text) <= ITEMS_MAX:
+        raise ProblemError(422, "Invalid", f"limit: must be 1 to {ITEMS_MAX}", field="limit")
+    return int(text)
+
+
+def moment(query: Mapping[str, str], name: str) -> float:
+    """A time that a query must name, in Unix seconds or in ISO 8601 with its zone; the former."""
+    example = "write Unix seconds, or 2026-01-31T00:00:00Z"
+    text = query.get(name)
+    if text is None:
+        raise ProblemError(422, "Invalid", f"{name}: is needed; {example}", field=name)
+    if _UNIX.fullmatch(text):
+        return float(text)
+    try:
+        # Without hyphens, milliseconds would pass for a date.
+        found = datetime.fromisoformat(text if "-" in text else "")
+        unix = found.timestamp()
+    except (ValueError, OverflowError):
+        raise ProblemError(
+            422, "Invalid", f"{name}: {_shown(text)} is no time; {example}", field=name
+        ) from None
+    if found.tzinfo is None:
+        raise ProblemError(422, "Invalid", f"{name}: must say its zone; {example}", field=name)
+    return unix
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 64 else text[:61] + "...")
+
+
+def _several(value: dict[str, Any], name: str) -> list[Any]:
+    """The one list that a body is about."""
+    if unknown := [other for other in value if other != name]:
+        raise ProblemError(422, "Invalid", f"{unknown[0]}: is no known field", field=unknown[0])
+    items = value.get(name)
+    if not isinstance(items, list) or not 1 <= len(items) <= ITEMS_MAX:
+        rule = f"{name}: must be an array of 1 to {ITEMS_MAX} {name}"
+        raise ProblemError(422, "Invalid", rule, field=name)
+    return items
 
 
 class Judge:
@@ -131,7 +184,7 @@ class Judge:
         if not isinstance(value, dict):
             raise ProblemError(422, "Invalid", "the body must be an object")
         if "jobs" in value:
-            return self._batch(value)
+            return [self._job(job, index) for index, job in enumerate(_several(value, "jobs"))]
         if "prefix" in value:
             return self._prefix(value)
         return [self._job(value, None)]
@@ -141,18 +194,19 @@ class Judge:
         body at all."""
         if not body:
             return None
-        form: StaleForm = self._form(_STALE, parse_json(body), None)
+        form: StaleForm = self._form(_STALE, parse_json(body), None, "body")
         return form.file_id
 
-    def _batch(self, value: dict[str, Any]) -> list[NewJob]:
-        jobs = value["jobs"]
-        if len(value) > 1:
-            field = next(name for name in value if name != "jobs")
-            raise ProblemError(422, "Invalid", f"{field}: is no known field", field=field)
-        if not isinstance(jobs, list) or not 1 <= len(jobs) <= JOBS_PER_BATCH:
-            rule = f"must be an array of 1 to {JOBS_PER_BATCH} jobs"
-            raise ProblemError(422, "Invalid", f"jobs: {rule}", field="jobs")
-        return [self._job(job, index) for index, job in enumerate(jobs)]
+    def read_gone(self, body: bytes) -> list[tuple[int, int]]:
+        """(media, message_id) of the messages that a body says are deleted."""
+        value = parse_json(body)
+        if not isinstance(value, dict):
+            raise ProblemError(422, "Invalid", "the body must be an object")
+        forms = [
+            self._form(_GONE, message, index, "messages")
+            for index, message in enumerate(_several(value, "messages"))
+        ]
+        return [(form.media, form.message_id) for form in forms]
 
     def _job(self, value: Any, index: int | None) -> NewJob:
         form = self._form(_JOB, value, index)
@@ -186,17 +240,19 @@ class Judge:
             raise self._problem("prefix", rule, None)
         return Prefix(form.bot, bucket, form.prefix, kind)
 
-    def _form(self, adapter: TypeAdapter[Any], value: Any, index: int | None) -> Any:
+    def _form(
+        self, adapter: TypeAdapter[Any], value: Any, index: int | None, items: str = "jobs"
+    ) -> Any:
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "body"
+            field = ".".join(str(part) for part in first["loc"]) or items.removesuffix("s")
             rule = {
                 "extra_forbidden": "is no known field",
                 "missing": "is missing",
             }.get(first["type"], first["msg"])
-            raise self._problem(field, rule, index) from None
+            raise self._problem(field, rule, index, items) from None
 
     def _names(
         self, bot: str, bucket: str | None, kind: str | None, index: int | None
@@ -212,8 +268,8 @@ class Judge:
         return bucket or self._buckets[0], Kind(kind) if kind else None
 
     @staticmethod
-    def _problem(field: str, rule: str, index: int | None) -> ProblemError:
+    def _problem(field: str, rule: str, index: int | None, items: str = "jobs") -> ProblemError:
         if index is None:
             return ProblemError(422, "Invalid", f"{field}: {rule}", field=field)
-        path = f"jobs[{index}].{field}"
+        path = f"{items}[{index}].{field}"
         return ProblemError(422, "Invalid", f"{path}: {rule}", field=field, index=index)

@@ -32,6 +32,7 @@ class Status:
         board: Board,
         observer: Observer,
         version: str,
+        api_base: str,
     ) -> None:
         self._loop = loop
         self._store = store
@@ -40,6 +41,7 @@ class Status:
         self._board = board
         self._observer = observer
         self._version = version
+        self._api_base = api_base
         self._sampler = Sampler()
 
     def look(self) -> dict[str, Any]:
@@ -80,8 +82,13 @@ class Status:
             "latency": {"p50_ms": p50, "p95_ms": p95},
             "rates": {"per_minute": desk.ready_rate.per_window(now)},
             "lanes": [self._lane(lane, now) for bot in desk.bots.values() for lane in bot.lanes],
+            "telegram": {"api_base": self._api_base},
             "bots": {
-                slug: {"stale_media": counts.stale_bot_rows.get(slug, 0)} for slug in desk.bots
+                slug: {
+                    "bot_id": self._store.bot_ids.get(slug),
+                    "stale_media": counts.stale_bot_rows.get(slug, 0),
+                }
+                for slug in desk.bots
             },
             "supervisor": self._sampler.sample(os.getpid()),
             "helpers": [

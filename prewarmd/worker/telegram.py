@@ -221,22 +221,37 @@ class Telegram:
         return Refused("UploadCut", f"{error}, before the last byte")
 
     async def ask(self, bot: str, method: str, **parameters: Any) -> dict[str, Any] | Refused:
-        """A small request without a file; `result`, or why not."""
+        """A small request without a file, which changes nothing; `result`, or why not."""
+        result = await self._result(bot, method, parameters)
+        if isinstance(result, Refused) and result.code == "NoAnswer":
+            return Refused("TelegramUnreachable", result.detail)
+        return result if isinstance(result, dict | Refused) else Refused("BadAnswer", "unreadable")
+
+    async def order(self, bot: str, method: str, **parameters: Any) -> Refused | None:
+        """A small request whose result is True: None when it is done, or why not. After `NoAnswer`
+        it may be done all the same."""
+        result = await self._result(bot, method, parameters)
+        if result is True:
+            return None
+        return result if isinstance(result, Refused) else Refused("BadAnswer", "unreadable")
+
+    async def _result(self, bot: str, method: str, parameters: dict[str, Any]) -> Any:
         body = orjson.dumps(parameters)
         head = self._head(bot, method, "application/json", len(body)).encode()
         try:
             got = await self._exchange(head + body, self._little)
-        except HttpError as error:
+        except UnreachableError as error:
             return Refused("TelegramUnreachable", str(error))
+        except HttpError as error:
+            return Refused("NoAnswer", str(error))
         try:
             answer = orjson.loads(got.body)
         except orjson.JSONDecodeError:
             answer = {}
         status = got.head.status
-        if status == 200 and isinstance(answer, dict) and isinstance(answer.get("result"), dict):
-            result: dict[str, Any] = answer["result"]
-            return result
-        verdict = classify(status, got.body)
+        if status == 200 and isinstance(answer, dict) and answer.get("result") is not None:
+            return answer["result"]
+        verdict = classify(status, got.body, got.head.get(b"retry-after") or None)
         if isinstance(verdict, Refused):
             return self._starred(bot, verdict)
         return Refused("BadAnswer", "unreadable")

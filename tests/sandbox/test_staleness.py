@@ -88,6 +88,23 @@ async def test_a_forgotten_message_renews_nothing(alpha: Client) -> None:
     assert await order(alpha, "forgotten", sha256=SHA256) == 0
 
 
+async def test_an_aged_message_cannot_be_deleted(alpha: Client) -> None:
+    """Telegram refuses those older than 48 hours, and with one of them all that a request names."""
+    old, young = [
+        await alpha.result("sendVideo", chat_id=alpha.chat(), video=FILM) for _ in range(2)
+    ]
+    assert await order(alpha, "aged", file_id=old["video"]["file_id"]) == 1
+    numbers = [old["message_id"], young["message_id"]]
+    refusal = (400, "Bad Request: message can't be deleted for everyone")
+    both = {"chat_id": alpha.chat(), "message_ids": numbers}
+    assert await alpha.refusal("deleteMessages", **both) == refusal
+    for number in numbers:
+        await alpha.ask("deleteMessage", chat_id=alpha.chat(), message_id=number)
+    await alpha.result("forwardMessage", **forward(alpha, old))
+    status, text = await alpha.refusal("forwardMessage", **forward(alpha, young))
+    assert (status, text) == (400, "Bad Request: message to forward not found")
+
+
 async def test_orders_that_say_nothing_are_refused(alpha: Client) -> None:
     """A test with a slip in it would see no file_id go stale, and prove nothing."""
     for wrong in (
@@ -97,7 +114,7 @@ async def test_orders_that_say_nothing_are_refused(alpha: Client) -> None:
         {"file_id": "x"},
         {"bot": account(alpha), "colour": "red"},
     ):
-        for page in ("stale", "forgotten"):
+        for page in ("stale", "forgotten", "aged"):
             with pytest.raises(ValueError, match="error"):
                 await alpha.server.control("POST", page, [wrong])
     assert await order(alpha, "stale", file_id="nothing that was ever issued") == 0

@@ -7,7 +7,7 @@ POST `faults` (rules, see `script`); `floods` (see `queue`); `known` ([[username
 contents); `stale` ([{"bot": username, "file_id": ...}, {"bot": username, "sha256": ...}, ...]:
 these file_ids, or all that the bot has of that content, are refused from now on -> how many);
 `forgotten` (named likewise: the messages they came from are gone, which alone spoils no file_id ->
-how many).
+how many); `aged` (named likewise: those messages are older than a bot may delete -> how many).
 DELETE `faults`.
 """
 
@@ -68,6 +68,8 @@ class Control:
                     return 200, sum(world.spoil(**one) for one in orjson.loads(body))
                 case "forgotten":
                     return 200, sum(world.forget(**one) for one in orjson.loads(body))
+                case "aged":
+                    return 200, sum(world.age(**one) for one in orjson.loads(body))
                 case "faults":
                     script.add(body)
                     return 200, len(script.rules)

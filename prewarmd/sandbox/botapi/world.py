@@ -152,9 +152,20 @@ class World:
 
     def forget(self, bot: str, file_id: str = "", sha256: str = "") -> int:
         """Drop the messages that such file_ids came from; how many were there until now."""
-        issued = self.files.issued(self._named(bot).id, file_id, sha256)
-        places = {(one.origin.chat_id, one.origin.message_id) for one in issued}
+        places = self._places(bot, file_id, sha256)
         return sum(self._messages.pop(place, None) is not None for place in places)
+
+    def age(self, bot: str, file_id: str = "", sha256: str = "") -> int:
+        """Make the messages that such file_ids came from too old to be deleted; how many."""
+        found = [self._messages.get(place) for place in self._places(bot, file_id, sha256)]
+        aged = [message for message in found if message is not None]
+        for message in aged:
+            message.sent_s -= DELETABLE_S + 1
+        return len(aged)
+
+    def _places(self, bot: str, file_id: str, sha256: str) -> set[tuple[int, int]]:
+        issued = self.files.issued(self._named(bot).id, file_id, sha256)
+        return {(one.origin.chat_id, one.origin.message_id) for one in issued}
 
     def _named(self, username: str) -> BotAccount:
         for bot in self.bots.values():
