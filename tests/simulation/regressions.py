@@ -134,7 +134,7 @@ REGRESSIONS: tuple[Regression, ...] = (
             "missing": 0.00534, "kills": 9.96421, "stalls": 1.32827, "refused_chats": 0.4553,
             "complaints": 0.20849, "probes": 0.15186, "links": 0.82658,
         },
-        steps=2500,
+        steps=1903,
     ),
     Regression(
         54,

@@ -379,6 +379,13 @@ SLIPS: tuple[Slip, ...] = (
         "    if end.killed:\n",
         "    if end.killed and not end.alone:\n",
     ),
+    Slip(
+        "takes nobody on when bytes were let go",
+        "memory lies free until something else happens",
+        "engine.py",
+        "            has_room |= was_short and not (desk.memory_short or desk.ahead_short)\n",
+        "            has_room |= was_short and has_room\n",
+    ),
     # Uploads that follow, and relays.
     Slip(
         "seals what the catalogue was not asked about",
@@ -484,15 +491,22 @@ SLIPS: tuple[Slip, ...] = (
         "joins a probe as ready at once",
         "no file_id is ever proven, and a user finds out which are stale",
         "downloads.py",
-        "            return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
-        "            return None\n",
+        "return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
+        "return None\n",
+    ),
+    Slip(
+        "joins a probe with whom it followed",
+        "a media that is asked for all the time is never proven",
+        "desk.py",
+        "            if each.is_probe and each is not job:\n",
+        "            if each.is_probe and each is None:\n",
     ),
     Slip(
         "proves every file_id",
         "whoever submits a media that is ready has it sent once more",
         "downloads.py",
-        "            return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
-        "            return ByFileId(answer.file_id, answer.actual_kind)\n",
+        "return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None\n",
+        "return ByFileId(answer.file_id, answer.actual_kind)\n",
     ),
     Slip(
         "closes a lane for the chat that a message is in",
@@ -505,8 +519,8 @@ SLIPS: tuple[Slip, ...] = (
         "gives a job up whose way leads nowhere",
         "a media that is in the bucket fails, because a message was deleted",
         "uploads.py",
-        "        if self._verdicts.leads_nowhere(sending, FAULTS[report.code]):\n",
-        "        if self._verdicts.leads_nowhere(sending, FAULTS[report.code]) and not job.claimed:\n",
+        "if self._verdicts.leads_nowhere(sending, FAULTS[report.code]):\n",
+        "if self._verdicts.leads_nowhere(sending, FAULTS[report.code]) and not job.claimed:\n",
     ),
     Slip(
         "keeps what the catalogue said of a way that leads nowhere",
