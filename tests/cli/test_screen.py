@@ -23,7 +23,7 @@ def status(number: int) -> dict[str, Any]:
         "jobs": {"queued": 4}, "queue": {"by_kind": {"photo": 0, "video": 4}, "capacity": 9},
         "cache": {"hits": 3, "misses": 1, "hit_ratio": 0.75, "bytes": 5, "capacity_bytes": 10,
                   "items": 2, "evictions": 0, "bytes_downloaded": 7},
-        "catalogue": {"rows": 1, "deduplicated": 0, "possible_duplicates": 0},
+        "catalogue": {"rows": 6, "stale": 5, "deduplicated": 0, "possible_duplicates": 0},
         "latency": {"p50_ms": 12.34, "p95_ms": None}, "rates": {"per_minute": 6000},
         "lanes": [{**lane, "chat_id": -n, "state": "closed" if n == number - 1 else "open",
                    "reason": "chat not found" if n == number - 1 else None}
@@ -49,7 +49,7 @@ def test_everything_that_matters_is_on_it() -> None:
     text = page(2)
     for part in ("ready", "child 0", "backoff", "body sent", "12.5 MB of 25.0 MB", "4 video",
                  "75.0 % hits", "P50 12.3 ms, P95 -", "6,000 a minute", "20/min", "chat not found",
-                 "17 old file_ids"):  # fmt: skip
+                 "17 old file_ids", "6 file_ids, 5 stale"):  # fmt: skip
         assert part in text, part
     assert "\x1b" not in text
     assert "0 photo" not in text, "what is not queued"
