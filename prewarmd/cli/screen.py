@@ -110,7 +110,8 @@ def _figures(status: dict[str, Any]) -> RenderableType:
     grid.add_row(
         "catalogue",
         f"{catalogue['rows']:,} file_ids, {catalogue['stale']:,} stale; "
-        f"{catalogue['deduplicated']:,} without an upload of their own, {catalogue['possible_duplicates']:,} uploads perhaps repeated",
+        f"{catalogue['deduplicated']:,} without an upload of their own, "
+        f"{catalogue['possible_duplicates']:,} uploads perhaps repeated",
     )
     p50, p95 = (words.plain(latency[name], " ms") for name in ("p50_ms", "p95_ms"))
     grid.add_row(
