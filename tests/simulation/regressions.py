@@ -156,4 +156,22 @@ REGRESSIONS: tuple[Regression, ...] = (
         },
         steps=5000,
     ),
+    Regression(
+        236,
+        "the oracle looked for a job whose GET began in the turn in which its child died, and in "
+        "which a client took it back",
+        {
+            "workers": 1, "slots": 8, "cache_items": 3, "upload_bytes_per_s": 300000.0, "bots": 5,
+            "chats": 2, "kinds": "unknown", "paced": False, "commit_s": 0.0, "send_s": 0.005,
+            "turn_s": 0.3, "think_s": 0.005, "burst": 12, "duplicates": 0.3, "twins": 0.0,
+            "claims": 0.17804, "false_claims": 0.0731, "priorities": 0.18252, "cancels": 0.25104,
+            "wakes": 0.25371, "prefixes": 0.06232, "fetch_faults": 0.00373,
+            "upload_faults": 0.01726, "refusals": 0.05369, "no_memory": 0.0084, "slow": 0.01942,
+            "missing": 0.02713, "kills": 5.82805, "stalls": 0.10086, "floods": 0.24689,
+            "refused_chats": 0.39212, "refused_kinds": 0.64564, "migrations": 0.13388,
+            "overwrites": 38.66614, "crashes": 0.07383, "complaints": 0.03165, "probes": 0.11472,
+            "links": 0.3186, "url_refusals": 0.38354, "deletions": 0.30766, "spoilings": 2.70631,
+        },
+        steps=606,
+    ),
 )  # fmt: skip
