@@ -136,8 +136,8 @@ class Look:
         if sent:
             self._best_is_sent(sent)
             self._turns_are_fair(sent, served)
-        # A GET that answers the catalogue begins before the rest of the turn is heard: its child may
-        # have died in it, and its job have been cancelled.
+        # A GET that answers the catalogue begins before the rest of the turn is heard: its child
+        # may have died in it, and its job have been cancelled.
         asked = [JobId(verb.job) for verb in told if isinstance(verb, verbs.Fetch)]
         fetched = [job for job in map(self._desk.jobs.get, asked) if job is not None]
         if fetched:
