@@ -154,7 +154,7 @@ class Desk:
         more = (phase in UNDER_WAY) - (was in UNDER_WAY)
         if more:
             self.bots[job.bot].under_way += more
-            if not job.is_light:
+            if not (job.relay or job.shortcut):
                 self.bytes_under_way += more * (job.size_bytes or 0)
         if phase is Phase.RECALLING:
             self.recalling += 1

@@ -81,7 +81,7 @@ class Downloads:
             return ByFileId(answer.file_id, answer.actual_kind) if job.is_probe else None
         if answer.message_id:
             return ByMessage(answer.chat_id, answer.message_id)
-        return ByUrl() if self._desk.links.may_go(job, now) else None
+        return ByUrl() if job.claimed and self._desk.links.may_go(job, now) else None
 
     def _acquire(self, job: Job, now: float) -> bool:
         """Find the job's bytes: here, on their way, or by a GET of its own."""

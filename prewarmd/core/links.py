@@ -52,9 +52,9 @@ class Links:
         """(bucket, key) -> until when it goes by its bytes; the one refused last is last."""
 
     def may_go(self, job: Job, now: float) -> bool:
-        """Whether the job's object may go by URL."""
+        """Whether the object of a job whose content is promised may go by URL."""
         credit = self._credits.get(job.bot)
-        if credit is None or credit.rests_until > now or not job.claimed or not job.size_bytes:
+        if credit is None or credit.rests_until > now or not job.size_bytes:
             return False
         if job.about is not None or job.bucket not in credit.buckets:
             return False  # a thumbnail goes along with bytes alone

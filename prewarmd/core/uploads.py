@@ -220,8 +220,10 @@ class Uploads:
     ) -> tuple[Sending, int]:
         """It takes its lane, its slot and its share of the budget."""
         desk = self._desk
-        lane.refusals.enter(job.kind, now)
-        is_probe = desk.bots[job.bot].enter(lane, size_bytes, now)
+        bot = desk.bots[job.bot]
+        if bot.choosy:
+            lane.refusals.enter(job.kind, now)
+        is_probe = bot.enter(lane, size_bytes, now)
         desk.uploading.spend(size_bytes, now)
         task = desk.next_task()
         row = self._children.begin(child, task, alone=job.suspect)

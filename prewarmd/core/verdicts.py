@@ -29,7 +29,8 @@ class Verdicts:
         job, lane = sending.job, sending.lane
         bot = self._desk.bots[job.bot]
         lane.gate.accept()
-        bot.accept_kind(lane, job.kind)
+        if bot.choosy:
+            bot.accept_kind(lane, job.kind)
         bot.gate.accept()
         bot.scope.answered(is_probe=sending.is_probe, accepted=True)
         if isinstance(job.shortcut, ByUrl):

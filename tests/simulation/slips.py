@@ -448,8 +448,8 @@ SLIPS: tuple[Slip, ...] = (
         "lets everybody ask again",
         "once a minute all that wait for a kind are sent to be refused",
         "uploads.py",
-        "        lane.refusals.enter(job.kind, now)\n",
-        "",
+        "            lane.refusals.enter(job.kind, now)\n",
+        "            pass\n",
     ),
     Slip(
         "believes a refusal at once that is often wrong",
